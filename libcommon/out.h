@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Samples and events in, lines out. A probe sees only the first part of this file; the second is for the
+ * life cycle (main.c), the third for the renderers. Nothing below knows what a probe measures, nothing above knows
+ * a format.
+ */
+#ifndef SKOOP_OUT_H
+#define SKOOP_OUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "probe.h"
+#include "util.h"
+
+struct out;
+struct options;
+struct targets;
+
+/* ---- for probes ---- */
+
+/*
+ * One value of metric m for target t this round, as the kernel has it (a SCOPE_HOST metric gets the host's labels
+ * whatever t is). labels: further ones, ended by {}, or NULL; their text is copied. The same metric, target and labels
+ * twice in a round is a programming error and is reported.
+ */
+void out_metric(struct out *o, const struct target *t, const struct metric *m, uint64_t value,
+		const struct label *labels);
+
+/*
+ * A metric the table does not list, for -a: named by `key` in lower case, other than letters and digits dropped; type,
+ * unit and scope as `like`. The same key gives the same metric every time. NULL: out of memory (out_flush tells).
+ */
+const struct metric *out_extra(struct out *o, const char *key, size_t key_len, const struct metric *like);
+
+/* `count` things ("processes", "namespaces") could not be read for lack of the capabilities in `caps` (CAP_TO_MASK). */
+void out_denied(struct out *o, const char *things, uint64_t count, uint64_t caps);
+
+/* Says `text` once a run on stderr (unless -q): which source served, what is left out. */
+void out_note(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* One event record of the probe's events[]; `size` has been checked by the caller. t may be NULL: unknown. */
+void out_event(struct out *o, const struct target *t, const void *record, size_t size);
+
+/* The probe this output belongs to. */
+const struct probe *out_probe(const struct out *o);
+
+/* ---- for the life cycle ---- */
+
+/* 0 or -errno after one msg_error (-EINVAL: the options do not fit, EXIT_USAGE). */
+int out_open(const struct probe *p, const struct options *opt, struct out **o);
+/* Starts a round: its time, its targets (which must live until the next round or out_close). */
+void out_round(struct out *o, const struct targets *ts);
+/*
+ * Ends it: differences against the last round are made, and it is written unless `show` is false (a first round that
+ * only serves as base). 0; -EPIPE: the reader left; other -errno after one msg_error.
+ */
+int out_flush(struct out *o, bool show);
+/* Drops a round that failed. */
+void out_abort(struct out *o);
+/* Whether something was observed: an event printed or a counter grown (-E). */
+bool out_observed(const struct out *o);
+/* What out_denied was told in all. */
+uint64_t out_denied_count(const struct out *o, uint64_t *caps);
+/* The descriptor the data goes to, for the poll set; -1 with -w. */
+int out_fd(const struct out *o);
+/* Closes and checks; 0 or -errno after one msg_error. */
+int out_close(struct out *o);
+
+/* ---- for the renderers ---- */
+
+struct sample {
+	const struct metric *metric;
+	const struct target *target;
+	const struct label *labels; /* ended by {} */
+	uint64_t value;
+	uint64_t delta;   /* growth since the last round */
+	bool has_delta;   /* false: gauge, first round, or new series */
+};
+
+struct round {
+	struct timespec ts;    /* CLOCK_REALTIME */
+	const struct sample *samples; /* in descriptor order of metrics, then target order, then order of arrival */
+	size_t nsamples;
+	const struct metric *const *metrics; /* those the probe may emit, in order, extras of -a at the end */
+	size_t nmetrics;
+	bool rate;             /* with INTERVAL or -d: differences are meaningful */
+	bool first;            /* no round has been written yet */
+};
+
+/* A format. Each appends to b and prints nothing itself. */
+struct out_ops {
+	const char *name;
+	void (*round)(const struct out *o, const struct round *r, struct buf *b);
+	/* event may be NULL: the format has no place for it */
+	void (*event)(const struct out *o, const struct target *t, const struct timespec *ts, const void *record,
+		      struct buf *b);
+	void (*lost)(const struct out *o, const struct timespec *ts, const char *where, uint64_t count,
+		     uint64_t total, struct buf *b);
+};
+
+extern const struct out_ops out_table, out_json, out_prom, out_openmetrics, out_tsv;
+
+const struct options *out_options(const struct out *o);
+
+#endif
