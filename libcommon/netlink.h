@@ -13,9 +13,9 @@ struct target;
 int nl_open(const struct target *t, int bus, struct mnl_socket **nl);
 
 /*
- * Sends the request (NLM_F_DUMP and sequence number are set here) and hands each answer to cb. An interrupted dump
- * (NLM_F_DUMP_INTR) gives -EINTR: forget what was collected and call again. 0 or -errno; the kernel's own error is
- * passed on. cb returns MNL_CB_OK, or MNL_CB_ERROR with errno set.
+ * Sends the request (NLM_F_DUMP and sequence number are set here) and hands each message of the answer to cb, which
+ * returns MNL_CB_OK, or MNL_CB_ERROR with errno set. 0 or -errno, the kernel's own error included. -EINTR: the dump
+ * was interrupted by a change (NLM_F_DUMP_INTR); forget what was collected, close the socket and begin again.
  */
 int nl_dump(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t cb, void *arg);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The options every probe has, parsed by one argp made from the descriptor. */
+/* The options every probe has, and the probe's own, parsed by one argp made from the descriptor. */
 #ifndef SKOOP_OPTIONS_H
 #define SKOOP_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "target.h"
@@ -13,30 +14,42 @@ struct probe;
 enum out_format { OUT_TABLE, OUT_JSON, OUT_PROM, OUT_OPENMETRICS, OUT_TSV };
 enum color_mode { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
+#define THRESHOLD_DEFAULT UINT64_MAX
+
 struct options {
 	enum out_format format;
-	const char *write;     /* -w FILE; NULL: stdout */
-	uint64_t interval;     /* ns; 0: none given */
-	uint64_t count;        /* rounds; 0: no limit */
-	uint64_t duration;     /* ns; 0: none */
-	uint64_t max_events;   /* 0: no limit */
-	uint64_t threshold;    /* ns; UINT64_MAX: the events' own */
+	const char *write;    /* -w FILE, NULL: stdout */
+	uint64_t interval;    /* ns, 0: none given */
+	uint64_t count;       /* rounds, 0: no limit */
+	uint64_t duration;    /* ns, 0: none */
+	uint64_t max_events;  /* 0: no limit */
+	uint64_t threshold;   /* ns, THRESHOLD_DEFAULT: each event's own */
 	bool timestamp, no_header, zeros, stack, dist, exit_status;
-	int verbosity;         /* enum msg_level */
+	int verbosity;        /* enum msg_level */
 	enum color_mode color;
 	struct target_options target;
-	bool describe;
-	const char *explain;   /* --explain NAME */
+	const char *explain;  /* --explain NAME: print what it means and end */
+	bool describe;        /* --describe: print the descriptor and end */
 };
 
-/* Who is being started: what --help, --version and messages say, and which options there are. */
 /*
- * Parses argv for this probe; its knobs get their values. Prints one line and exits with EXIT_USAGE on bad input,
- * with EXIT_OK after --help or --version (EXIT_FAILED if that could not be written).
+ * Parses argv for this probe; its knobs get their values. Ends the program with EXIT_USAGE after one line on bad
+ * input, with EXIT_OK after --help and --version (EXIT_FAILED if that could not be written). A program without
+ * metrics and events (a dispatcher's command) has only the options for targets and output.
  */
 void options_parse(int argc, char **argv, const struct probe *p, struct options *opt);
-
-/* Releases what the parser allocated. */
 void options_free(struct options *opt);
+
+/* One option as help, manual and completions show it. */
+struct option_info {
+	int key;                  /* its letter, 0: none */
+	const char *name, *arg, *help;
+	const char *group;        /* "This probe", "What to look at", "Output", "Running" */
+	const char *const *words; /* the values it takes, NULL-terminated; NULL: free text */
+	const char *complete;     /* what a free value names: "file", "netns", "pid", "pod", "container"; NULL: nothing */
+};
+
+/* Hands each option of this probe to fn, its own first. Hidden ones are left out. */
+void options_each(const struct probe *p, void (*fn)(const struct option_info *info, void *arg), void *arg);
 
 #endif

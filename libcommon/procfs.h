@@ -14,6 +14,7 @@
 struct target;
 struct roots;
 struct metric;
+struct proc_cache;
 struct out;
 
 /*
@@ -41,9 +42,19 @@ int proc_pid_read(int pidfd, const char *file, char **text);
  */
 int proc_pairs(const struct target *t, const char *file, const char *group, bool rest, struct out *o);
 
-/* One pair of such a file. `fn` gets each in turn; a non-zero result ends the walk and is returned. -EBADMSG: malformed. */
-int pairs_each(const char *text, int (*fn)(const char *group, size_t group_len, const char *key, size_t key_len,
-					   const char *value, size_t value_len, void *arg), void *arg);
+/* One value of such a file; the texts are not terminated. A negative value is two's complement. */
+struct pair {
+	const char *group, *key;
+	size_t group_len, key_len;
+	uint64_t value;
+};
+typedef int (*pair_fn)(const struct pair *pair, void *arg);
+
+/*
+ * Hands each pair of the text to fn, in the file's order; a non-zero result of fn ends the walk and is returned.
+ * -EBADMSG: a line that is not of the form (a header without values, other numbers of them, no number, cut off).
+ */
+int pairs_each(const char *text, pair_fn fn, void *arg);
 
 void proc_cache_free(struct proc_cache *cache);
 

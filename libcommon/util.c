@@ -108,9 +108,13 @@ int parse_seconds(const char *str, uint64_t *ns)
 static const char *msg_program = "skoop";
 static enum msg_level msg_level;
 
-void msg_init(const char *program, enum msg_level level)
+void msg_init(const char *program)
 {
 	msg_program = program;
+}
+
+void msg_level_set(enum msg_level level)
+{
 	msg_level = level;
 }
 

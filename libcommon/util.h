@@ -48,7 +48,8 @@ int parse_seconds(const char *str, uint64_t *ns);
  * msg_error is always shown; msg_warn not with -q; msg_verbose only with -v.
  */
 enum msg_level { MSG_QUIET = -1, MSG_NORMAL = 0, MSG_VERBOSE = 1 };
-void msg_init(const char *program, enum msg_level level);
+void msg_init(const char *program);
+void msg_level_set(enum msg_level level);
 void msg_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void msg_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void msg_verbose(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The descriptor as text: for the dispatcher and the generators, and as an explanation for people. */
+#include "describe.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "options.h"
+
+static void put(struct buf *b, const char *text)
+{
+	buf_add(b, "\t", 1);
+	for (; text && *text; text++) {
+		switch (*text) {
+		case '\t': buf_str(b, "\\t"); break;
+		case '\n': buf_str(b, "\\n"); break;
+		case '\\': buf_str(b, "\\\\"); break;
+		default: buf_add(b, text, 1);
+		}
+	}
+}
+
+static void put_advice(struct buf *b, const struct advice *a)
+{
+	put(b, a->means);
+	put(b, a->normal);
+	put(b, a->causes);
+	put(b, a->confirm);
+	put(b, a->remedy);
+	buf_str(b, "\n");
+}
+
+static void put_option(const struct option_info *info, void *arg)
+{
+	struct buf *b = arg;
+	char letter[2] = { (char)info->key };
+	struct buf words = { 0 };
+
+	for (size_t i = 0; info->words && info->words[i]; i++)
+		buf_printf(&words, "%s%s", i ? " " : "", info->words[i]);
+	buf_str(b, "option");
+	put(b, letter);
+	put(b, info->name);
+	put(b, info->arg);
+	put(b, info->group);
+	put(b, info->help);
+	put(b, words.data);
+	put(b, info->complete);
+	buf_str(b, "\n");
+	b->failed |= words.failed;
+	buf_free(&words);
+}
+
+static const char *origin(const struct metric *m)
+{
+	return m->flags & M_ALL ? "all" : m->flags & M_EXTRA ? "extra" : "contract";
+}
+
+static void put_metrics(const struct probe *p, struct buf *b)
+{
+	for (const struct metric *m = p->metrics; m && m->name; m++) {
+		buf_printf(b, "metric\tkubeskoop_%s_%s", probe_prefix(p), m->name);
+		put(b, m->type == COUNTER ? "counter" : "gauge");
+		put(b, m->unit);
+		put(b, m->scope == SCOPE_HOST ? "host" : "netns");
+		put(b, origin(m));
+		put(b, m->key);
+		put(b, m->help);
+		put_advice(b, &m->advice);
+	}
+}
+
+static void put_events(const struct probe *p, struct buf *b)
+{
+	static const char *const types[] = { "uint", "int", "ns", "string", "protocol", "address", "port",
+					     "state", "enum", "symbol", "stages", "stack" };
+
+	for (const struct event *e = p->events; e && e->name; e++) {
+		buf_str(b, "event");
+		put(b, e->name);
+		put(b, e->help);
+		put_advice(b, &e->advice);
+	}
+	for (const struct field *f = p->fields; f && f->name; f++) {
+		buf_str(b, "field");
+		put(b, f->name);
+		put(b, types[f->type]);
+		buf_str(b, "\n");
+	}
+}
+
+void describe(const struct probe *p, struct buf *b)
+{
+	const char *const words[] = { p->name, probe_prefix(p), p->summary, p->question, p->source,
+				      p->overhead, p->needs, p->absent };
+
+	buf_str(b, "probe");
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		put(b, words[i]);
+	buf_str(b, "\n");
+	options_each(p, put_option, b);
+	put_metrics(p, b);
+	put_events(p, b);
+}
+
+void explain_advice(const char *name, const char *help, const struct advice *a, struct buf *b)
+{
+	const struct {
+		const char *what, *text;
+	} lines[] = { { "means", a->means },	 { "normal", a->normal }, { "causes", a->causes },
+		      { "confirm", a->confirm }, { "remedy", a->remedy } };
+
+	buf_printf(b, "%s: %s\n", name, help ? help : "");
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		if (lines[i].text)
+			buf_printf(b, "  %-8s %s\n", lines[i].what, lines[i].text);
+}
+
+/* By its full name, the part after the prefix, or the kernel's own name. */
+static bool named(const struct probe *p, const struct metric *m, const char *name)
+{
+	const char *colon = m->key ? strchr(m->key, ':') : NULL;
+	size_t prefix = strlen("kubeskoop_");
+
+	if (!strncasecmp(name, "kubeskoop_", prefix))
+		name += prefix;
+	prefix = strlen(probe_prefix(p));
+	if (!strncasecmp(name, probe_prefix(p), prefix) && name[prefix] == '_' && !strcasecmp(name + prefix + 1, m->name))
+		return true;
+	return !strcasecmp(name, m->name) || (m->key && !strcasecmp(name, m->key)) ||
+	       (colon && !strcasecmp(name, colon + 1));
+}
+
+bool explain(const struct probe *p, const char *name, struct buf *b)
+{
+	bool found = false;
+
+	for (const struct metric *m = p->metrics; m && m->name; m++) {
+		char full[128];
+
+		if (!named(p, m, name))
+			continue;
+		snprintf(full, sizeof(full), "kubeskoop_%s_%s", probe_prefix(p), m->name);
+		explain_advice(full, m->help, &m->advice, b);
+		found = true;
+	}
+	for (const struct event *e = p->events; e && e->name; e++) {
+		if (strcasecmp(e->name, name))
+			continue;
+		explain_advice(e->name, e->help, &e->advice, b);
+		found = true;
+	}
+	return found;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The descriptor as text: for the dispatcher and the generators, and as an explanation for people. */
+#ifndef SKOOP_DESCRIBE_H
+#define SKOOP_DESCRIBE_H
+
+#include "probe.h"
+#include "util.h"
+
+/*
+ * --describe: one line a thing, tab-separated, the first word says what it is; tab, newline and backslash in texts as
+ * \t \n \\, what there is nothing to say about is empty:
+ *   probe   name prefix summary question source overhead needs absent
+ *   option  letter name arg group help words complete
+ *   metric  full-name type unit scope origin key help means normal causes confirm remedy
+ *   event   name help means normal causes confirm remedy
+ *   field   name type
+ * origin: contract; extra (ours, always there); all (ours, with -a or an option of its own).
+ */
+void describe(const struct probe *p, struct buf *b);
+
+/*
+ * --explain NAME: what the metric (full, short or kernel name) or event of this probe means. False: no such name.
+ */
+bool explain(const struct probe *p, const char *name, struct buf *b);
+
+/* The text for one thing: its name, then what is known of it, a line each. */
+void explain_advice(const char *name, const char *help, const struct advice *a, struct buf *b);
+
+#endif

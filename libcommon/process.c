@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The process: standard descriptors, stop signals, time and waiting. */
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util.h"
+
+static const int stop_signals[] = { SIGINT, SIGTERM, SIGHUP };
+static volatile sig_atomic_t stop;
+
+static void on_stop(int sig)
+{
+	(void)sig;
+	stop = 1;
+}
+
+static void fd_ensure(int fd, int flags)
+{
+	if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", flags) != fd)
+		_exit(1); /* nothing to speak on */
+}
+
+void process_start(void)
+{
+	struct sigaction sa = { .sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND }, old;
+
+	fd_ensure(STDIN_FILENO, O_RDONLY);
+	fd_ensure(STDOUT_FILENO, O_RDONLY); /* writing to it says EBADF, as the closed one would */
+	fd_ensure(STDERR_FILENO, O_WRONLY);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_SIZE(stop_signals); i++) {
+		sigaction(stop_signals[i], NULL, &old);
+		if (old.sa_handler != SIG_IGN)
+			sigaction(stop_signals[i], &sa, NULL);
+	}
+}
+
+void process_restore(void)
+{
+	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
+}
+
+bool process_stopping(void)
+{
+	return stop;
+}
+
+uint64_t process_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* ppoll with the stop signals let through only while it waits, so that none is lost between test and wait. */
+static int wait_once(struct pollfd *pfd, const struct timespec *timeout)
+{
+	sigset_t block, old;
+	int n;
+
+	sigemptyset(&block);
+	for (size_t i = 0; i < ARRAY_SIZE(stop_signals); i++)
+		sigaddset(&block, stop_signals[i]);
+	sigprocmask(SIG_BLOCK, &block, &old);
+	n = stop ? 0 : ppoll(pfd, 1, timeout, &old);
+	n = n < 0 ? -errno : n;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return n;
+}
+
+int process_wait(uint64_t due, int fd)
+{
+	struct pollfd pfd = { .fd = fd };
+
+	while (!stop) {
+		uint64_t now = process_now(), left = due > now ? due - now : 0;
+		struct timespec ts = { (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
+		int n;
+
+		if (!left)
+			return 0;
+		n = wait_once(&pfd, &ts);
+		if (n > 0 && pfd.revents & (POLLERR | POLLHUP))
+			return -EPIPE;
+		if (n > 0)
+			pfd.fd = -1; /* nothing poll can tell about it */
+		if (n < 0 && n != -EINTR)
+			return n;
+	}
+	return -EINTR;
+}
+
+int process_write(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+		struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+		if (n >= 0) {
+			p += n;
+			len -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			poll(&pfd, 1, -1);
+		} else if (errno != EINTR) {
+			return -errno;
+		}
+	}
+	return 0;
+}
