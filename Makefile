@@ -66,6 +66,41 @@ $(UNITS): $(BUILD)/%: %.c $(COMMON)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(COMMON) $(MNL_LIBS) -lcmocka
 
+# Fuzz harnesses: libFuzzer is clang's, so the library is compiled once more with it.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZFLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_OBJS := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(wildcard libcommon/*.c))
+fuzz: $(FUZZERS)
+$(BUILD)/fuzz/%.o: %.c
+	$(call say,FUZZCC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(ALL_CFLAGS) $(FUZZFLAGS) -MMD -MP -c -o $@ $<
+$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZ_OBJS)
+	$(call say,FUZZER,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(MNL_LIBS)
+
+# What a fresh Debian machine lacks. `sudo make run` and `sudo make check` install it; nothing else does.
+BUILD_DEPS := gcc libc6-dev make pkg-config libmnl-dev
+RUN_DEPS   := $(BUILD_DEPS)
+CHECK_DEPS := $(BUILD_DEPS) bash-completion clang clang-format clang-tidy conntrack cppcheck \
+	      devscripts fish iperf3 iproute2 iputils-ping jq libclang-rt-dev libcmocka-dev lsof mandoc man-db nftables \
+	      procps prometheus prometheus-node-exporter python3 python3-prometheus-client python3-pytest \
+	      shellcheck strace sudo util-linux valgrind zsh
+install_missing = $(Q)missing=; for p in $(1); do \
+	dpkg-query -W -f '$${db:Status-Status}\n' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; done; \
+	[ -z "$$missing" ] || { echo "installing:$$missing"; export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
+
+run:
+	$(call install_missing,$(RUN_DEPS))
+	$(Q)$(MAKE) --no-print-directory all
+	$(BUILD)/skoop snapshot
+
+check:
+	$(call install_missing,$(CHECK_DEPS))
+	$(Q)$(MAKE) --no-print-directory all units fuzz
+	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest tests $(TESTS)
+
 clean:
 	rm -rf build
 
