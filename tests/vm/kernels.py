@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's own kernels, found in its archives by series, unpacked into a cache outside the source tree."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+CACHE = pathlib.Path(os.environ.get("SKOOP_VM_CACHE", "/var/cache/skoop-vm"))
+SUITES = ("bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports")
+# The series of the matrix; "7" is the newest 7.x.
+SERIES = ("5.10", "6.1", "6.12", "6.18", "7")
+# What the tests load, and what the disk and the overlay need; the rest of the tree stays packed.
+WANTED = ("kernel/net/", "kernel/lib/", "kernel/crypto/", "kernel/arch/x86/crypto/", "kernel/fs/ext4/", "kernel/fs/jbd2/",
+          "kernel/fs/mbcache", "kernel/fs/overlayfs/", "kernel/fs/crc", "kernel/drivers/net/", "kernel/drivers/block/",
+          "kernel/drivers/virtio/", "kernel/drivers/char/virtio_console", "kernel/drivers/char/hw_random/",
+          "kernel/drivers/scsi/scsi_debug", "kernel/drivers/scsi/scsi_mod", "kernel/drivers/scsi/scsi_common",
+          "kernel/drivers/md/", "kernel/drivers/dax/")
+
+
+def mirror():
+    """The Debian mirror of this machine's own sources."""
+    for source in [pathlib.Path("/etc/apt/sources.list"), *pathlib.Path("/etc/apt/sources.list.d").glob("*")]:
+        if not source.is_file():
+            continue
+        for line in source.read_text(errors="replace").splitlines():
+            found = re.match(r"(?:deb\s+(?:\[[^]]*\]\s*)?|URIs:\s*)(\S+/debian)/?(?:\s|$)", line)
+            if found:
+                return found.group(1)
+    raise RuntimeError("no Debian mirror in /etc/apt/sources.list*")
+
+
+def apt(*argv):
+    """apt with lists, cache and status of its own: the machine's are not touched."""
+    base = CACHE / "apt"
+    options = {"Dir::Etc::sourcelist": base / "sources.list", "Dir::Etc::sourceparts": "/dev/null",
+               "Dir::State::lists": base / "lists", "Dir::Cache": base, "Dir::State::status": base / "status",
+               "APT::Architecture": "amd64", "APT::Sandbox::User": "root"}
+    words = [w for key, value in options.items() for w in ("-o", f"{key}={value}")]
+    return subprocess.run([argv[0], *words, *argv[1:]], check=True, capture_output=True, text=True,
+                          cwd=CACHE / "deb").stdout
+
+
+def refresh():
+    """The archives' lists, once a day."""
+    base = CACHE / "apt"
+    for folder in (base / "lists/partial", base / "archives/partial", CACHE / "deb"):
+        folder.mkdir(parents=True, exist_ok=True)
+    stamp = base / "stamp"
+    if stamp.exists() and time.time() - stamp.stat().st_mtime < 86400:
+        return
+    (base / "status").touch()
+    key = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
+    (base / "sources.list").write_text("".join(f"deb {key} {mirror()} {suite} main\n" for suite in SUITES))
+    apt("apt-get", "-qq", "update")
+    stamp.touch()
+
+
+def newest(series):
+    """The packages of the newest cloud kernel of a series: one image, or binary and modules where it is split."""
+    names = apt("apt-cache", "search", "--names-only", "^linux-(image|binary|modules)-.*-cloud-amd64$").split("\n")
+    names = {n.split(" ")[0] for n in names if n}
+    found = {}
+    for name in names:
+        match = re.match(rf"linux-(image|binary)-({re.escape(series)}\.\d[^-]*(?:-\d+)?)-cloud-amd64$", name)
+        if match:
+            found[match.group(2)] = True
+    if not found:
+        raise LookupError(f"no kernel of series {series} in the archives")
+    version = max(found, key=lambda v: [int(n) for n in re.findall(r"\d+", v)])
+    split = [f"linux-binary-{version}-cloud-amd64", f"linux-modules-{version}-cloud-amd64"]
+    return split if names.issuperset(split) else [f"linux-image-{version}-cloud-amd64"]
+
+
+def unpack_modules(tree):
+    """Unpacks the wanted modules in place and indexes them; the others are removed."""
+    for module in tree.rglob("*.ko*"):
+        if not str(module.relative_to(tree)).startswith(WANTED):
+            module.unlink()
+        elif module.suffix == ".xz":
+            subprocess.run(["xz", "-d", "-T1", module], check=True)
+    subprocess.run(["depmod", "-b", tree.parents[2], tree.name], check=True, stderr=subprocess.DEVNULL)
+
+
+def fetch(series):
+    """(vmlinuz, module tree) of the newest kernel of the series, from the cache or the archives."""
+    refresh()
+    packages = newest(series)
+    root = CACHE / "kernels" / packages[0]
+    if not (root / "complete").exists():
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        apt("apt-get", "-qq", "download", *packages)
+        for package in packages:
+            deb = max((CACHE / "deb").glob(f"{package}_*.deb"), key=os.path.getmtime)
+            subprocess.run(["dpkg-deb", "-x", deb, root / "x"], check=True)
+            deb.unlink()
+        (root / "lib/modules").mkdir(parents=True)
+        tree = next(d for where in ("lib/modules", "usr/lib/modules") if (root / "x" / where).is_dir()
+                    for d in (root / "x" / where).iterdir())
+        next((root / "x").rglob("vmlinuz*")).rename(root / "vmlinuz")
+        tree.rename(root / "lib/modules" / tree.name)
+        shutil.rmtree(root / "x")
+        unpack_modules(root / "lib/modules" / tree.name)
+        (root / "complete").touch()
+    return root / "vmlinuz", next((root / "lib/modules").iterdir())
