@@ -83,9 +83,9 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZ_OBJS)
 BUILD_DEPS := gcc libc6-dev make pkg-config libmnl-dev
 RUN_DEPS   := $(BUILD_DEPS)
 CHECK_DEPS := $(BUILD_DEPS) bash-completion clang clang-format clang-tidy conntrack cppcheck \
-	      devscripts fish iperf3 iproute2 iputils-ping jq libclang-rt-dev libcmocka-dev lsof mandoc man-db nftables \
-	      procps prometheus prometheus-node-exporter python3 python3-prometheus-client python3-pytest \
-	      shellcheck strace sudo util-linux valgrind zsh
+	      busybox-static cpio devscripts e2fsprogs fish iperf3 iproute2 iputils-ping ipvsadm jq libclang-rt-dev libcmocka-dev kmod lsof mandoc man-db nftables \
+	      procps prometheus prometheus-node-exporter python3 python3-prometheus-client python3-pytest qemu-system-x86 \
+	      shellcheck strace sudo util-linux valgrind xz-utils zsh
 install_missing = $(Q)missing=; for p in $(1); do \
 	dpkg-query -W -f '$${db:Status-Status}\n' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; done; \
 	[ -z "$$missing" ] || { echo "installing:$$missing"; export DEBIAN_FRONTEND=noninteractive; \
