@@ -103,6 +103,30 @@ void describe(const struct probe *p, struct buf *b)
 	put_events(p, b);
 }
 
+/* Words of text in lines of at most 80 columns, each after the first indented as far as the first began. */
+static void put_wrapped(struct buf *b, const char *what, const char *text)
+{
+	const size_t indent = 11, width = 80;
+	size_t column = indent;
+
+	buf_printf(b, "  %-8s ", what);
+	while (*text) {
+		size_t len = strcspn(text, " ");
+
+		if (column > indent && column + len > width) {
+			buf_printf(b, "\n%*s", (int)indent, "");
+			column = indent;
+		}
+		buf_add(b, text, len);
+		column += len + 1;
+		text += len;
+		text += strspn(text, " ");
+		if (*text && column + strcspn(text, " ") <= width)
+			buf_str(b, " ");
+	}
+	buf_str(b, "\n");
+}
+
 void explain_advice(const char *name, const char *help, const struct advice *a, struct buf *b)
 {
 	const struct {
@@ -113,7 +137,7 @@ void explain_advice(const char *name, const char *help, const struct advice *a, 
 	buf_printf(b, "%s: %s\n", name, help ? help : "");
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
 		if (lines[i].text)
-			buf_printf(b, "  %-8s %s\n", lines[i].what, lines[i].text);
+			put_wrapped(b, lines[i].what, lines[i].text);
 }
 
 /* By its full name, the part after the prefix, or the kernel's own name. */

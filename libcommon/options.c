@@ -21,8 +21,8 @@ enum { FOR_ALL, FOR_PROBE, FOR_EVENTS };
 static const char *const format_words[] = { "table", "json", "prom", "openmetrics", "tsv", NULL };
 static const char *const color_words[] = { "auto", "always", "never", NULL };
 
-static const char group_own[] = "This probe", group_target[] = "What to look at",
-		  group_output[] = "Output", group_run[] = "Running";
+static const char group_own[] = "This probe:", group_target[] = "What to look at:", group_output[] = "Output:",
+		  group_run[] = "Running:";
 
 static const struct {
 	struct option_info info;
@@ -36,7 +36,7 @@ static const struct {
 	    .complete = "container" }, FOR_ALL },
 	{ { 'P', "pod", "[NS/]NAME", "A pod, by name or pattern", group_target, .complete = "pod" }, FOR_ALL },
 	{ { KEY_HOST, "host", NULL, "The host's network namespace", group_target }, FOR_ALL },
-	{ { 'A', "all", NULL, "Every network namespace that can be seen (default)", group_target }, FOR_ALL },
+	{ { 'A', "all", NULL, "Every network namespace to be seen (default)", group_target }, FOR_ALL },
 	{ { KEY_PROCFS, "procfs", "DIR", "The host's /proc ($HOST_PROC)", group_target, .complete = "file" }, FOR_ALL },
 	{ { KEY_SYSFS, "sysfs", "DIR", "The host's /sys ($HOST_SYS)", group_target, .complete = "file" }, FOR_ALL },
 	{ { KEY_ROOTFS, "rootfs", "DIR", "The host's root directory ($HOST_ROOT)", group_target,
@@ -199,6 +199,7 @@ __attribute__((noreturn)) static void help(const struct parser *ps, struct argp_
 {
 	if (ps->probe->question)
 		printf("%s\n\n", ps->probe->question);
+	setenv("ARGP_HELP_FMT", "no-dup-args-note", 0);
 	argp_help(&ps->argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG, state->name);
 	printf("\nMore in the manual: man %s\n", state->name);
 	answered();
@@ -346,7 +347,7 @@ static struct argp_option *table_make(const struct probe *p)
 
 	for (const struct knob *k = p->knobs; k && k->name; k++) {
 		if (k == p->knobs)
-			table_add(&t, &(struct argp_option){ .doc = "This probe:", .group = ++number });
+			table_add(&t, &(struct argp_option){ .doc = group_own, .group = ++number });
 		table_add(&t, &(struct argp_option){ k->name, k->key ? k->key : KEY_KNOB + (int)(k - p->knobs),
 						     k->arg, 0, k->help, number });
 	}

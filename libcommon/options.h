@@ -44,7 +44,7 @@ void options_free(struct options *opt);
 struct option_info {
 	int key;                  /* its letter, 0: none */
 	const char *name, *arg, *help;
-	const char *group;        /* "This probe", "What to look at", "Output", "Running" */
+	const char *group;        /* its heading: "This probe:", "What to look at:", "Output:", "Running:" */
 	const char *const *words; /* the values it takes, NULL-terminated; NULL: free text */
 	const char *complete;     /* what a free value names: "file", "netns", "pid", "pod", "container"; NULL: nothing */
 };
