@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Bytes out of the process: a complete write, and a file replaced in one step. */
+#include "writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "util.h"
+
+/* A terminal or pipe that somebody made non-blocking: wait for room. Its errors are left for write() to tell. */
+static int wait_writable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	while (poll(&p, 1, -1) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+int write_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+		int err = 0;
+
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		} else if (n == 0) {
+			err = -EIO; /* no progress and no reason: better an error than a loop */
+		} else if (errno == EAGAIN) {
+			err = wait_writable(fd);
+		} else if (errno != EINTR) {
+			err = -errno;
+		}
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* The template for mkostemp beside path. Its name does not end like path's: a collector of *.prom passes it by. */
+static int temp_name(const char *path, struct buf *name)
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+
+	if (!*base)
+		return -EISDIR;
+	buf_add(name, path, (size_t)(base - path));
+	buf_str(name, ".");
+	buf_str(name, base);
+	buf_str(name, ".XXXXXX");
+	return name->failed ? -ENOMEM : 0;
+}
+
+static int temp_fill(int fd, const void *data, size_t len)
+{
+	int err;
+
+	/* Whatever the umask: the collector that reads it is another user. */
+	if (fchmod(fd, 0644)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	err = write_all(fd, data, len);
+	if (close(fd) && !err)
+		err = -errno;
+	return err;
+}
+
+static int temp_write(const char *path, const void *data, size_t len, bool keep)
+{
+	struct buf name = { 0 };
+	int err = temp_name(path, &name);
+
+	if (!err) {
+		int fd = mkostemp(name.data, O_CLOEXEC);
+
+		err = fd < 0 ? -errno : temp_fill(fd, data, len);
+		if (!err && keep && rename(name.data, path))
+			err = -errno;
+		if (fd >= 0 && (err || !keep))
+			unlink(name.data);
+	}
+	buf_free(&name);
+	return err;
+}
+
+/* As temp_write, with the signals that end a run held back: none may leave the temporary behind. */
+static int temp_write_whole(const char *path, const void *data, size_t len, bool keep)
+{
+	sigset_t hold, before;
+	int err;
+
+	sigemptyset(&hold);
+	sigaddset(&hold, SIGINT);
+	sigaddset(&hold, SIGTERM);
+	sigaddset(&hold, SIGHUP);
+	sigprocmask(SIG_BLOCK, &hold, &before);
+	err = temp_write(path, data, len, keep);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return err;
+}
+
+int file_check(const char *path)
+{
+	struct stat st;
+
+	if (!lstat(path, &st)) {
+		if (!S_ISREG(st.st_mode))
+			return -EINVAL;
+	} else if (errno != ENOENT) {
+		return -errno;
+	}
+	return temp_write_whole(path, NULL, 0, false);
+}
+
+int file_replace(const char *path, const void *data, size_t len)
+{
+	return temp_write_whole(path, data, len, true);
+}
