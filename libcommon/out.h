@@ -44,6 +44,12 @@ void out_note(struct out *o, const char *fmt, ...) __attribute__((format(printf,
 /* One event record of the probe's events[]; `size` has been checked by the caller. t may be NULL: unknown. */
 void out_event(struct out *o, const struct target *t, const void *record, size_t size);
 
+/*
+ * `count` things the kernel half could not hand over ("ringbuf", "map", "ratelimit": a constant string) since the last
+ * call; 0 is a tick that lets what is pending be told. Told at most once a second, in all at the end.
+ */
+void out_lost(struct out *o, const char *where, uint64_t count);
+
 /* The probe this output belongs to. */
 const struct probe *out_probe(const struct out *o);
 
@@ -62,6 +68,10 @@ int out_flush(struct out *o, bool show);
 void out_abort(struct out *o);
 /* Whether something was observed: an event printed or a counter grown (-E). */
 bool out_observed(const struct out *o);
+/* Events printed so far (-e); out_event prints no more once -e is reached. */
+uint64_t out_events(const struct out *o);
+/* 0, or what ended the output: -EPIPE (the reader left), other -errno after one msg_error. For loops over out_event. */
+int out_error(const struct out *o);
 /* What out_denied was told in all. */
 uint64_t out_denied_count(const struct out *o, uint64_t *caps);
 /* The descriptor the data goes to, for the poll set; -1 with -w. */
@@ -69,12 +79,32 @@ int out_fd(const struct out *o);
 /* Closes and checks; 0 or -errno after one msg_error. */
 int out_close(struct out *o);
 
+/* Names for kernel addresses in events; NULL: no name. The text is used before the next call. */
+void out_set_symbols(struct out *o, const char *(*symbol)(void *arg, uint64_t address), void *arg);
+
+/* The world around, as out_open finds it. */
+struct out_env {
+	void (*clock)(clockid_t id, struct timespec *now);
+	int fd;                     /* where data goes, -1 with -w */
+	bool tty, color;            /* it is a terminal; tables are coloured */
+	unsigned int width, height; /* of the terminal */
+};
+/* For tests: before the first round or event. */
+void out_set_env(struct out *o, const struct out_env *env);
+
 /* ---- for the renderers ---- */
+
+/* A target with one set of further labels. */
+struct out_row {
+	const struct target *target;
+	const struct label *labels; /* ended by {} */
+};
 
 struct sample {
 	const struct metric *metric;
 	const struct target *target;
 	const struct label *labels; /* ended by {} */
+	size_t row;       /* index into the round's rows */
 	uint64_t value;
 	uint64_t delta;   /* growth since the last round */
 	bool has_delta;   /* false: gauge, first round, or new series */
@@ -86,15 +116,16 @@ struct round {
 	size_t nsamples;
 	const struct metric *const *metrics; /* those the probe may emit, in order, extras of -a at the end */
 	size_t nmetrics;
+	const struct out_row *rows; /* those samples point to, in target order, then order of arrival */
+	size_t nrows;
 	bool rate;             /* with INTERVAL or -d: differences are meaningful */
-	bool first;            /* no round has been written yet */
+	bool base;             /* there is a round before this one, so counters have differences */
 };
 
 /* A format. Each appends to b and prints nothing itself. */
 struct out_ops {
-	const char *name;
 	void (*round)(const struct out *o, const struct round *r, struct buf *b);
-	/* event may be NULL: the format has no place for it */
+	/* event and lost may be NULL: the format has no place for them. t is never NULL. */
 	void (*event)(const struct out *o, const struct target *t, const struct timespec *ts, const void *record,
 		      struct buf *b);
 	void (*lost)(const struct out *o, const struct timespec *ts, const char *where, uint64_t count,
@@ -104,5 +135,17 @@ struct out_ops {
 extern const struct out_ops out_table, out_json, out_prom, out_openmetrics, out_tsv;
 
 const struct options *out_options(const struct out *o);
+const struct out_env *out_env(const struct out *o);
+/* "nf_hook_slow+0xab [nf_tables]", NULL: unknown. Valid until the next call. */
+const char *out_symbol(const struct out *o, uint64_t address);
+
+/* What a format with a header line has written so far. */
+struct out_header {
+	struct buf columns, line; /* its column names, ended by tabs; the line as it was printed */
+	size_t *widths;           /* of its columns */
+	size_t nwidths, widths_size;
+	unsigned int lines;       /* written since, itself included */
+};
+struct out_header *out_header(const struct out *o);
 
 #endif
