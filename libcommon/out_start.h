@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What an output looks at before it starts. For out.c. */
+#ifndef SKOOP_OUT_START_H
+#define SKOOP_OUT_START_H
+
+#include "out.h"
+
+/* Whether probe and options fit and there is somewhere to write: 0, or -errno after one msg_error (-EINVAL: usage). */
+int out_check(const struct probe *p, const struct options *opt);
+struct out_env out_look_around(const struct options *opt);
+
+#endif
