@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -79,13 +78,11 @@ static void report_missing(struct life *l)
 		msg_error("no network namespace matches %s", ts->missing[i]);
 	if (!ts->nmissing)
 		return;
-	l->code = EXIT_NO_TARGET;
-	if (ts->refused || ts->hidepid)
-		l->code = EXIT_PRIVILEGE;
+	l->code = ts->hidden ? EXIT_PRIVILEGE : EXIT_NO_TARGET;
 	if (ts->hidepid)
 		msg_error("/proc is mounted with hidepid: other processes cannot be seen");
-	else if (ts->refused)
-		caps_report(CAP_TO_MASK(CAP_SYS_PTRACE), "cannot tell the namespaces of %zu processes apart", ts->refused);
+	else if (ts->hidden)
+		caps_report(ts->hidden, "not everything could be searched");
 }
 
 /* The first round decides what kind of failure it is; later ones only skip what they cannot read. */

@@ -18,4 +18,7 @@ int netns_call(const struct target *t, int (*fn)(void *arg), void *arg);
 /* Inode number of the caller's own network namespace, 0 where it cannot be read. */
 uint64_t netns_own(void);
 
+/* The inode number in the text of a namespace link, "net:[4026532111]"; 0: it is no such text. */
+uint64_t netns_parse(const char *link);
+
 #endif

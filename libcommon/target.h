@@ -56,7 +56,12 @@ struct targets {
 	size_t npids;              /* processes seen */
 	size_t refused;            /* of them, processes whose namespace could not be told apart */
 	bool hidepid;
-	/* Selectors that matched nothing, as written ("--pod shop/web"). Ambiguous ones are here, too, with their reason. */
+	/*
+	 * Where a selector matched nothing: CAP_TO_MASK() of the capabilities for lack of which something was kept from
+	 * the search, 0: all was searched.
+	 */
+	uint64_t hidden;
+	/* Selectors that matched nothing ("--pod shop/web"), with a reason in brackets where there is one to give. */
 	char **missing;
 	size_t nmissing;
 	void *private;
