@@ -222,7 +222,7 @@ void cgroup_parse(const char *text, struct cgroup *cg)
 	*cg = best;
 }
 
-/* `…/pods/<uid>/etc-hosts` or `…/pods/<uid>/containers/…` */
+/* `…/pods/<uid>/etc-hosts` (unlinked since, perhaps) or `…/pods/<uid>/containers/…` */
 static bool root_uid(struct span root, char uid[POD_UID_MAX + 1])
 {
 	static const char mark[] = "/pods/";
@@ -236,7 +236,8 @@ static bool root_uid(struct span root, char uid[POD_UID_MAX + 1])
 		if (!slash)
 			return false;
 		rest = (struct span){ slash + 1, (size_t)(end - slash - 1) };
-		if ((equals(rest, "etc-hosts") || starts_with(rest, "containers/")) &&
+		if ((equals(rest, "etc-hosts") || equals(rest, "etc-hosts//deleted") ||
+		     starts_with(rest, "containers/")) &&
 		    uid_valid(p, (size_t)(slash - p))) {
 			uid_copy(uid, p, (size_t)(slash - p));
 			return true;

@@ -70,16 +70,16 @@ struct group {
 };
 
 /* What is said once in a run. */
-struct told {
+struct said {
 	bool propagation, assumed_host, denied;
 	bool *host_pod;               /* of each selector */
 };
 
-struct round {
+struct discovery {
 	const struct target_options *opt;
 	const struct roots *roots;
 	struct pods *pods;
-	struct told *told;
+	struct said *said;
 	struct arena arena;           /* all that is found in this round, and the strings of its targets */
 	int procfd;                   /* PROCFS, while the round is made */
 	bool real;                    /* PROCFS is the kernel's, not a copy of one */
@@ -101,41 +101,41 @@ struct round {
 };
 
 /* scan.c: fills in procs and groups. 0 or -errno after one msg_error. */
-int scan_processes(struct round *r);
+int scan_processes(struct discovery *d);
 /* The namespace with this inode number (by_netns) or key (by_key), made if it is new. NULL: out of memory. */
-struct group *group_get(struct round *r, struct dict *by, uint64_t number);
+struct group *group_get(struct discovery *d, struct dict *by, uint64_t number);
 /* The process with this pid, NULL: not seen. */
-struct proc *proc_find(const struct round *r, pid_t pid);
+struct proc *proc_find(const struct discovery *d, pid_t pid);
 /* A file of a process as it is now, into b (replaced). False: gone or refused. */
-bool proc_text(const struct round *r, pid_t pid, const char *file, struct buf *b);
+bool proc_text(const struct discovery *d, pid_t pid, const char *file, struct buf *b);
 
 /* mounts.c: the namespaces in run/netns and run/docker/netns below the root. 0 or -ENOMEM. */
-int scan_mounts(struct round *r);
+int scan_mounts(struct discovery *d);
 /*
  * The namespace a file leads to, made if it is new. 0; -ENOENT; -EINVAL: it is no network namespace; -ESTALE: it is the
  * empty file a mount was made on, without the mount; -EACCES; -ENOMEM.
  */
-int mount_by_path(struct round *r, const char *path, struct group **group);
+int mount_by_path(struct discovery *d, const char *path, struct group **group);
 /* The same for a name in run/netns or run/docker/netns. */
-int mount_by_name(struct round *r, const char *name, struct group **group);
+int mount_by_name(struct discovery *d, const char *name, struct group **group);
 
 /* owner.c */
 /* What these bytes of a cgroup file say, each text looked up once in a round. NULL: out of memory. */
-const struct membership *membership_get(struct round *r, const char *text, size_t len);
+const struct membership *membership_get(struct discovery *d, const char *text, size_t len);
 /* Says of each namespace which pod it belongs to. 0 or -ENOMEM. */
-int owners_find(struct round *r);
+int owners_find(struct discovery *d);
 
 /* host.c: finds the host's namespace. 0 or -errno after one msg_error (the --host-netns cannot be used). */
-int host_find(struct round *r);
+int host_find(struct discovery *d);
 /* Where the host is out of sight: names the own namespace's pod from what a container knows of itself. 0 or -ENOMEM. */
-int sidecar_name(struct round *r);
+int sidecar_name(struct discovery *d);
 
 /* label.c: gives each namespace its labels, no two the same. 0 or -ENOMEM. */
-int labels_set(struct round *r);
+int labels_set(struct discovery *d);
 
 /* select.c: the selectors of namespaces, before labels; those of processes and pods, after. 0 or -ENOMEM. */
 int select_check(const struct target_options *opt);
-int select_namespaces(struct round *r);
-int select_processes(struct round *r);
+int select_namespaces(struct discovery *d);
+int select_processes(struct discovery *d);
 
 #endif

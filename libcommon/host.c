@@ -14,12 +14,12 @@
 #define ETC_HOSTS "/etc/hosts"
 #define SA_NAMESPACE "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-static int by_option(struct round *r)
+static int by_option(struct discovery *d)
 {
-	const char *path = r->opt->host_netns;
-	int err = mount_by_path(r, path, &r->host);
+	const char *path = d->opt->host_netns;
+	int err = mount_by_path(d, path, &d->host);
 
-	r->host_source = "--host-netns";
+	d->host_source = "--host-netns";
 	if (!err)
 		return 0;
 	if (err == -ESTALE || err == -EINVAL)
@@ -30,22 +30,22 @@ static int by_option(struct round *r)
 	return err == -ESTALE ? -EINVAL : err;
 }
 
-static bool is_kthreadd(const struct round *r, const struct proc *p)
+static bool is_kthreadd(const struct discovery *d, const struct proc *p)
 {
 	struct buf comm = { 0 };
-	bool is = p && proc_text(r, p->pid, "comm", &comm) && !strcmp(comm.data, "kthreadd\n");
+	bool is = p && proc_text(d, p->pid, "comm", &comm) && !strcmp(comm.data, "kthreadd\n");
 
 	buf_free(&comm);
 	return is;
 }
 
 /* The lowest pid outside every pod and container. */
-static const struct proc *lowest_outside(const struct round *r)
+static const struct proc *lowest_outside(const struct discovery *d)
 {
 	const struct proc *lowest = NULL;
 
-	for (size_t i = 0; i < r->nprocs; i++) {
-		const struct proc *p = &r->procs[i];
+	for (size_t i = 0; i < d->nprocs; i++) {
+		const struct proc *p = &d->procs[i];
 
 		if (!p->in->pod && !p->in->container && (!lowest || p->pid < lowest->pid))
 			lowest = p;
@@ -53,31 +53,31 @@ static const struct proc *lowest_outside(const struct round *r)
 	return lowest;
 }
 
-int host_find(struct round *r)
+int host_find(struct discovery *d)
 {
-	const struct proc *init = proc_find(r, 1), *kthreadd = proc_find(r, 2), *lowest;
+	const struct proc *init = proc_find(d, 1), *kthreadd = proc_find(d, 2), *lowest;
 
-	r->in_pod = init && (init->in->pod || process_in_pod(r->procfd, 1));
-	if (r->opt->host_netns)
-		return by_option(r);
-	if (r->in_pod)
+	d->in_pod = init && (init->in->pod || process_in_pod(d->procfd, 1));
+	if (d->opt->host_netns)
+		return by_option(d);
+	if (d->in_pod)
 		return 0;
-	lowest = lowest_outside(r);
+	lowest = lowest_outside(d);
 	if (init) {
-		r->host = init->group;
-		r->host_source = "namespace of pid 1";
-	} else if (is_kthreadd(r, kthreadd)) {
-		r->host = kthreadd->group;
-		r->host_source = "namespace of the kernel's threads";
+		d->host = init->group;
+		d->host_source = "namespace of pid 1";
+	} else if (is_kthreadd(d, kthreadd)) {
+		d->host = kthreadd->group;
+		d->host_source = "namespace of the kernel's threads";
 	} else if (lowest) {
-		r->host = lowest->group;
-		r->host_source = "lowest pid outside containers";
-	} else if (r->own) {
-		r->host = r->own;
-		r->host_source = "own namespace, assumed";
-		if (!r->told->assumed_host)
+		d->host = lowest->group;
+		d->host_source = "lowest pid outside containers";
+	} else if (d->own) {
+		d->host = d->own;
+		d->host_source = "own namespace, assumed";
+		if (!d->said->assumed_host)
 			msg_warn("assuming my own network namespace is the host's");
-		r->told->assumed_host = true;
+		d->said->assumed_host = true;
 	}
 	return 0;
 }
@@ -107,30 +107,30 @@ static bool own_pod(struct pod_name *name)
 	       pod_name_set(name, line, strlen(line), host.nodename, strlen(host.nodename));
 }
 
-int sidecar_name(struct round *r)
+int sidecar_name(struct discovery *d)
 {
 	char line[128];
 	struct pod_name name;
 	struct pod *pod;
 
-	if (!r->in_pod || r->host || !r->own)
+	if (!d->in_pod || d->host || !d->own)
 		return 0;
 	if (first_line(ETC_HOSTS, line, sizeof(line)) &&
 	    !strcmp(line, "# Kubernetes-managed hosts file (host network).")) {
-		r->host = r->own;
-		r->host_source = ETC_HOSTS;
+		d->host = d->own;
+		d->host_source = ETC_HOSTS;
 		return 0;
 	}
-	if ((r->own->pod && r->own->pod->name) || !own_pod(&name))
+	if ((d->own->pod && d->own->pod->name) || !own_pod(&name))
 		return 0;
-	pod = r->own->pod ? r->own->pod : arena_alloc(&r->arena, sizeof(*pod));
+	pod = d->own->pod ? d->own->pod : arena_alloc(&d->arena, sizeof(*pod));
 	if (!pod)
 		return -ENOMEM;
-	pod->namespace = arena_str(&r->arena, name.namespace, strlen(name.namespace));
-	pod->name = arena_str(&r->arena, name.pod, strlen(name.pod));
+	pod->namespace = arena_str(&d->arena, name.namespace, strlen(name.namespace));
+	pod->name = arena_str(&d->arena, name.pod, strlen(name.pod));
 	pod->source = name.source;
-	r->own->pod = pod;
-	for (size_t i = 0; i < r->own->nprocs; i++)
-		r->own->procs[i].pod = pod;
+	d->own->pod = pod;
+	for (size_t i = 0; i < d->own->nprocs; i++)
+		d->own->procs[i].pod = pod;
 	return pod->namespace && pod->name ? 0 : -ENOMEM;
 }

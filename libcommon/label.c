@@ -12,11 +12,11 @@
 #define NO_NAMESPACE "-"
 
 /* `netns:<inode>`, or the lowest pid where the number is not to be seen. */
-static char *number_label(struct round *r, const struct group *g)
+static char *number_label(struct discovery *d, const struct group *g)
 {
 	if (g->netns || !g->nprocs)
-		return arena_printf(&r->arena, "netns:%" PRIu64, g->netns);
-	return arena_printf(&r->arena, "netns:pid-%d", (int)g->procs[0].pid);
+		return arena_printf(&d->arena, "netns:%" PRIu64, g->netns);
+	return arena_printf(&d->arena, "netns:pid-%d", (int)g->procs[0].pid);
 }
 
 static const char *first_container(const struct group *g)
@@ -27,56 +27,56 @@ static const char *first_container(const struct group *g)
 	return NULL;
 }
 
-static void label_fallback(struct round *r, struct group *g)
+static void label_fallback(struct discovery *d, struct group *g)
 {
 	/* One with pods' processes in it that is no pod's goes by the name it was made under. */
 	const char *container = g->orphan ? NULL : first_container(g);
 
 	g->namespace = NO_NAMESPACE;
 	if (container) {
-		g->label = arena_printf(&r->arena, "container:%.12s", container);
+		g->label = arena_printf(&d->arena, "container:%.12s", container);
 		g->source = "container ID";
 	} else if (g->mount_name) {
-		g->label = arena_printf(&r->arena, "netns:%s", g->mount_name);
+		g->label = arena_printf(&d->arena, "netns:%s", g->mount_name);
 		g->source = "mount name";
 	} else {
-		g->label = number_label(r, g);
+		g->label = number_label(d, g);
 		g->source = g->netns ? "inode number" : "lowest pid";
 	}
 }
 
-static void label_pod(struct round *r, struct group *g)
+static void label_pod(struct discovery *d, struct group *g)
 {
 	const struct pod *pod = g->pod;
 
 	g->namespace = pod->namespace ? pod->namespace : NO_NAMESPACE;
-	g->label = pod->name ? pod->name : arena_printf(&r->arena, "uid:%s", pod->uid);
+	g->label = pod->name ? pod->name : arena_printf(&d->arena, "uid:%s", pod->uid);
 	g->source = pod->source;
 	if (g->nested) {
-		const char *number = number_label(r, g);
+		const char *number = number_label(d, g);
 
-		g->label = g->label && number ? arena_printf(&r->arena, "%s:%s", g->label, number) : NULL;
+		g->label = g->label && number ? arena_printf(&d->arena, "%s:%s", g->label, number) : NULL;
 	}
 }
 
-static void label(struct round *r, struct group *g)
+static void label(struct discovery *d, struct group *g)
 {
-	if (g == r->host) {
+	if (g == d->host) {
 		g->namespace = g->label = HOST_NETWORK;
-		g->source = r->host_source;
+		g->source = d->host_source;
 	} else if (g->pod) {
-		label_pod(r, g);
+		label_pod(d, g);
 	} else {
-		label_fallback(r, g);
+		label_fallback(d, g);
 	}
 }
 
 /* The second namespace of the same name (a pod that was replaced and still ends, say) gets its number appended. */
-static int make_unique(struct round *r, struct dict *used, struct group *g)
+static int make_unique(struct discovery *d, struct dict *used, struct group *g)
 {
 	for (int again = 0; again < 2; again++) {
-		const char *key = arena_printf(&r->arena, "%s/%s", g->namespace, g->label);
-		const char *number = number_label(r, g);
+		const char *key = arena_printf(&d->arena, "%s/%s", g->namespace, g->label);
+		const char *number = number_label(d, g);
 		void **slot = key && number ? dict_at(used, key, strlen(key)) : NULL;
 
 		if (!slot)
@@ -85,24 +85,24 @@ static int make_unique(struct round *r, struct dict *used, struct group *g)
 			*slot = g;
 			return 0;
 		}
-		g->label = arena_printf(&r->arena, "%s:%s", g->label, number);
+		g->label = arena_printf(&d->arena, "%s:%s", g->label, number);
 		if (!g->label)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-int labels_set(struct round *r)
+int labels_set(struct discovery *d)
 {
-	struct dict used = { .arena = &r->arena };
+	struct dict used = { .arena = &d->arena };
 
-	for (struct group *g = r->groups; g; g = g->next) {
-		label(r, g);
+	for (struct group *g = d->groups; g; g = g->next) {
+		label(d, g);
 		if (!g->label)
 			return -ENOMEM;
 	}
-	for (struct group *g = r->groups; g; g = g->next) {
-		int err = make_unique(r, &used, g);
+	for (struct group *g = d->groups; g; g = g->next) {
+		int err = make_unique(d, &used, g);
 
 		if (err)
 			return err;

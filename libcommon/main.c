@@ -69,22 +69,6 @@ static size_t selected(const struct targets *ts)
 	return n;
 }
 
-/* Exit 5, or 3 where a missing privilege may have hidden what was asked for. */
-static void report_missing(struct life *l)
-{
-	const struct targets *ts = l->targets;
-
-	for (size_t i = 0; i < ts->nmissing; i++)
-		msg_error("no network namespace matches %s", ts->missing[i]);
-	if (!ts->nmissing)
-		return;
-	l->code = ts->hidden ? EXIT_PRIVILEGE : EXIT_NO_TARGET;
-	if (ts->hidepid)
-		msg_error("/proc is mounted with hidepid: other processes cannot be seen");
-	else if (ts->hidden)
-		caps_report(ts->hidden, "not everything could be searched");
-}
-
 /* The first round decides what kind of failure it is; later ones only skip what they cannot read. */
 static void judge(struct life *l, const struct tally *sum)
 {
@@ -117,13 +101,15 @@ static int round_run(struct life *l, bool show)
 	struct tally sum;
 	int err = targets_load(l->finder, &fresh);
 
-	if (err)
+	if (err) {
+		l->code = target_exit_code(err);
 		return err;
+	}
 	out_round(l->out, fresh);
 	targets_free(l->targets);
 	l->targets = fresh;
 	if (!l->rounds)
-		report_missing(l);
+		l->code = targets_report_missing(fresh);
 	if (l->code && !selected(fresh))
 		return -ENOENT;
 	sum = collect_all(l);
@@ -195,7 +181,7 @@ static int life_run(struct life *l)
 	int err = finder_open(&l->opt.target, &l->finder), closed, code;
 
 	if (err)
-		return err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+		return target_exit_code(err);
 	err = out_open(p, &l->opt, &l->out);
 	if (err) {
 		finder_close(l->finder);

@@ -47,23 +47,23 @@ static bool is_name(const char *name)
  * The namespace with this number. The file becomes its mount where it is the only way in, or where the name is one that
  * people know it by.
  */
-static int group_of_mount(struct round *r, uint64_t netns, const char *path, const char *name, struct group **group)
+static int group_of_mount(struct discovery *d, uint64_t netns, const char *path, const char *name, struct group **group)
 {
-	struct group *g = group_get(r, &r->by_netns, netns);
+	struct group *g = group_get(d, &d->by_netns, netns);
 
 	*group = g;
 	if (!g)
 		return -ENOMEM;
 	if (g->mount || (g->nprocs && !name))
 		return 0;
-	g->mount = arena_str(&r->arena, path, strlen(path));
+	g->mount = arena_str(&d->arena, path, strlen(path));
 	if (name && is_name(name))
-		g->mount_name = arena_str(&r->arena, name, strlen(name));
+		g->mount_name = arena_str(&d->arena, name, strlen(name));
 	return g->mount && (!name || !is_name(name) || g->mount_name) ? 0 : -ENOMEM;
 }
 
 /* `DIR/ns/net` of a process that may not be looked at: DIR/net/dev still tells which of the known ones it is. */
-static struct group *group_of_refused(struct round *r, const char *path)
+static struct group *group_of_refused(struct discovery *d, const char *path)
 {
 	static const char end[] = "/ns/net";
 	size_t len = strlen(path);
@@ -77,7 +77,7 @@ static struct group *group_of_refused(struct round *r, const char *path)
 	if (stat(dev, &st))
 		return NULL;
 	key = st.st_ino;
-	return dict_get(&r->by_key, &key, sizeof(key));
+	return dict_get(&d->by_key, &key, sizeof(key));
 }
 
 /* A file that was found to be on nsfs: is it a network's? Opening it only now cannot do anything else. */
@@ -88,7 +88,7 @@ static bool is_netns(const char *path)
 	return fd < 0 || ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET;
 }
 
-int mount_by_path(struct round *r, const char *path, struct group **group)
+int mount_by_path(struct discovery *d, const char *path, struct group **group)
 {
 	char link[64];
 	ssize_t n = readlink(path, link, sizeof(link) - 1);
@@ -100,20 +100,20 @@ int mount_by_path(struct round *r, const char *path, struct group **group)
 	link[n > 0 ? n : 0] = '\0';
 	netns = netns_parse(link);
 	if (netns)
-		return group_of_mount(r, netns, path, NULL, group);
+		return group_of_mount(d, netns, path, NULL, group);
 	if (is_refused) {
-		*group = group_of_refused(r, path);
+		*group = group_of_refused(d, path);
 		return *group ? 0 : -EACCES;
 	}
 	if (!err)
 		err = namespace_inode(fd, &netns);
 	if (err)
 		return err == -ENOTDIR ? -ENOENT : err;
-	return is_netns(path) ? group_of_mount(r, netns, path, NULL, group) : -EINVAL;
+	return is_netns(path) ? group_of_mount(d, netns, path, NULL, group) : -EINVAL;
 }
 
 /* `ln -s /proc/PID/ns/net /run/netns/NAME`, as `ip netns` understands it: the process gives the namespace. */
-static struct group *group_of_link(struct round *r, int dir, const char *name)
+static struct group *group_of_link(struct discovery *d, int dir, const char *name)
 {
 	char link[64];
 	ssize_t n = readlinkat(dir, name, link, sizeof(link) - 1);
@@ -123,45 +123,45 @@ static struct group *group_of_link(struct round *r, int dir, const char *name)
 	link[n > 0 ? n : 0] = '\0';
 	if (sscanf(link, "/proc/%9d/ns/net%n", &pid, &end) != 1 || end != n)
 		return NULL;
-	p = proc_find(r, pid);
+	p = proc_find(d, pid);
 	return p ? p->group : NULL;
 }
 
 /* One file in a directory of namespaces. With `known`, only if it is of one of those that were met already. */
-static int entry(struct round *r, int dir, const char *place, const char *name, bool known, struct group **group)
+static int entry(struct discovery *d, int dir, const char *place, const char *name, bool known, struct group **group)
 {
 	auto_close int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	auto_free char *path = NULL;
 	uint64_t netns;
 	int err = fd < 0 ? -errno : namespace_inode(fd, &netns);
 
-	if (err == -EINVAL && (*group = group_of_link(r, dir, name))) {
+	if (err == -EINVAL && (*group = group_of_link(d, dir, name))) {
 		if (!(*group)->mount_name && is_name(name))
-			(*group)->mount_name = arena_str(&r->arena, name, strlen(name));
+			(*group)->mount_name = arena_str(&d->arena, name, strlen(name));
 		return 0;
 	}
 	if (err)
 		return err;
-	if (known && !dict_get(&r->by_netns, &netns, sizeof(netns)))
+	if (known && !dict_get(&d->by_netns, &netns, sizeof(netns)))
 		return -ENOENT;
-	if (asprintf(&path, "%s/%s/%s", r->roots->rootfs, place, name) < 0)
+	if (asprintf(&path, "%s/%s/%s", d->roots->rootfs, place, name) < 0)
 		return -ENOMEM;
-	return group_of_mount(r, netns, path, name, group);
+	return group_of_mount(d, netns, path, name, group);
 }
 
-static int entry_by_name(struct round *r, const char *place, const char *name, struct group **group)
+static int entry_by_name(struct discovery *d, const char *place, const char *name, struct group **group)
 {
-	auto_close int dir = root_open(r->roots, place, O_PATH | O_DIRECTORY);
+	auto_close int dir = root_open(d->roots, place, O_PATH | O_DIRECTORY);
 
-	return dir < 0 ? dir : entry(r, dir, place, name, false, group);
+	return dir < 0 ? dir : entry(d, dir, place, name, false, group);
 }
 
-int mount_by_name(struct round *r, const char *name, struct group **group)
+int mount_by_name(struct discovery *d, const char *name, struct group **group)
 {
 	int err = -ENOENT;
 
 	for (size_t i = 0; i < ARRAY_SIZE(places) && err == -ENOENT; i++)
-		err = entry_by_name(r, places[i], name, group);
+		err = entry_by_name(d, places[i], name, group);
 	return err;
 }
 
@@ -175,26 +175,26 @@ static int not_dots(const struct dirent *e)
 	return strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
 }
 
-static int scan_entry(struct round *r, int dir, const char *place, const char *name)
+static int scan_entry(struct discovery *d, int dir, const char *place, const char *name)
 {
 	struct group *group;
 	/*
 	 * Where some are known by key alone, this may be one of them; and those who may not see inode numbers could
 	 * not enter it anyway: better not listed than listed twice.
 	 */
-	int err = entry(r, dir, place, name, r->unjoined, &group);
+	int err = entry(d, dir, place, name, d->unjoined, &group);
 
-	if (err == -ESTALE && !r->told->propagation) {
-		r->told->propagation = true;
-		msg_verbose("%s/%s/%s is not a namespace here: its mount did not propagate", r->roots->rootfs, place,
+	if (err == -ESTALE && !d->said->propagation) {
+		d->said->propagation = true;
+		msg_verbose("%s/%s/%s is not a namespace here: its mount did not propagate", d->roots->rootfs, place,
 			    name);
 	}
 	return err == -ENOMEM ? err : 0;
 }
 
-static int scan_place(struct round *r, const char *place)
+static int scan_place(struct discovery *d, const char *place)
 {
-	auto_close int dir = root_open(r->roots, place, O_RDONLY | O_DIRECTORY);
+	auto_close int dir = root_open(d->roots, place, O_RDONLY | O_DIRECTORY);
 	struct dirent **names;
 	int n, err = 0;
 
@@ -203,7 +203,7 @@ static int scan_place(struct round *r, const char *place)
 	n = scandirat(dir, ".", &names, not_dots, name_cmp);
 	for (int i = 0; i < n; i++) {
 		if (!err)
-			err = scan_entry(r, dir, place, names[i]->d_name);
+			err = scan_entry(d, dir, place, names[i]->d_name);
 		free(names[i]);
 	}
 	if (n >= 0)
@@ -211,11 +211,11 @@ static int scan_place(struct round *r, const char *place)
 	return err;
 }
 
-int scan_mounts(struct round *r)
+int scan_mounts(struct discovery *d)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(places) && !err; i++)
-		err = scan_place(r, places[i]);
+		err = scan_place(d, places[i]);
 	return err;
 }

@@ -115,11 +115,11 @@ static unsigned int word(const char *option, const char *const *words, const cha
 {
 	struct buf list = { 0 };
 
-	for (unsigned int i = 0; words[i]; i++) {
+	for (unsigned int i = 0; words[i]; i++)
 		if (!strcmp(words[i], text))
 			return i;
+	for (unsigned int i = 0; words[i]; i++)
 		buf_printf(&list, "%s%s", i ? ", " : "", words[i]);
-	}
 	usage("--%s takes one of %s, not '%s'", option, list.data ? list.data : "", text);
 }
 

@@ -14,46 +14,46 @@
 /* Containers of one namespace that are asked for a pod UID by their mounts, where no cgroup has one. */
 #define MOUNTINFO_TRIES 16
 
-static int pod_take_name(struct round *r, struct pod *pod, const struct pod_name *name)
+static int pod_take_name(struct discovery *d, struct pod *pod, const struct pod_name *name)
 {
-	pod->namespace = arena_str(&r->arena, name->namespace, strlen(name->namespace));
-	pod->name = arena_str(&r->arena, name->pod, strlen(name->pod));
+	pod->namespace = arena_str(&d->arena, name->namespace, strlen(name->namespace));
+	pod->name = arena_str(&d->arena, name->pod, strlen(name->pod));
 	pod->source = name->source;
 	return pod->namespace && pod->name ? 0 : -ENOMEM;
 }
 
 /* The pod with this UID, with its name if the kubelet's log directory has it. */
-static int pod_by_its_uid(struct round *r, const char *uid, struct pod **pod)
+static int pod_by_its_uid(struct discovery *d, const char *uid, struct pod **pod)
 {
-	void **slot = dict_at(&r->pod_of_uid, uid, strlen(uid));
+	void **slot = dict_at(&d->pod_of_uid, uid, strlen(uid));
 	struct pod_name name;
 
 	*pod = slot ? *slot : NULL;
 	if (!slot || *pod)
 		return slot ? 0 : -ENOMEM;
-	*slot = *pod = arena_alloc(&r->arena, sizeof(**pod));
+	*slot = *pod = arena_alloc(&d->arena, sizeof(**pod));
 	if (!*pod)
 		return -ENOMEM;
-	(*pod)->uid = arena_str(&r->arena, uid, strlen(uid));
+	(*pod)->uid = arena_str(&d->arena, uid, strlen(uid));
 	(*pod)->source = "pod UID";
 	if (!(*pod)->uid)
 		return -ENOMEM;
-	return pod_by_uid(r->pods, uid, &name) ? pod_take_name(r, *pod, &name) : 0;
+	return pod_by_uid(d->pods, uid, &name) ? pod_take_name(d, *pod, &name) : 0;
 }
 
 /* What is on disk about a container, asked once a round; *name is NULL where nothing is. */
-static int container_name(struct round *r, const char *id, const struct pod_name **name)
+static int container_name(struct discovery *d, const char *id, const struct pod_name **name)
 {
 	static const struct pod_name nothing;
-	void **slot = dict_at(&r->pod_of_container, id, strlen(id));
+	void **slot = dict_at(&d->pod_of_container, id, strlen(id));
 	struct pod_name found, *copy;
 
 	if (!slot)
 		return -ENOMEM;
 	if (!*slot) {
 		*slot = (void *)&nothing;
-		if (pod_by_container(r->pods, id, &found)) {
-			*slot = copy = arena_alloc(&r->arena, sizeof(found));
+		if (pod_by_container(d->pods, id, &found)) {
+			*slot = copy = arena_alloc(&d->arena, sizeof(found));
 			if (!copy)
 				return -ENOMEM;
 			*copy = found;
@@ -64,59 +64,59 @@ static int container_name(struct round *r, const char *id, const struct pod_name
 }
 
 /* A pod whose UID its cgroup does not tell, by one of its containers. */
-static int pod_by_its_container(struct round *r, const char *id, struct pod **pod)
+static int pod_by_its_container(struct discovery *d, const char *id, struct pod **pod)
 {
 	const struct pod_name *name;
 	auto_free char *key = NULL;
 	void **slot;
-	int err = container_name(r, id, &name);
+	int err = container_name(d, id, &name);
 
 	*pod = NULL;
 	if (err || !name)
 		return err;
 	if (*name->uid) {
-		err = pod_by_its_uid(r, name->uid, pod);
-		return err || (*pod)->name ? err : pod_take_name(r, *pod, name);
+		err = pod_by_its_uid(d, name->uid, pod);
+		return err || (*pod)->name ? err : pod_take_name(d, *pod, name);
 	}
 	/* A slash is in no UID. */
 	if (asprintf(&key, "%s/%s", name->namespace, name->pod) < 0)
 		return -ENOMEM;
-	slot = dict_at(&r->pod_of_uid, key, strlen(key));
+	slot = dict_at(&d->pod_of_uid, key, strlen(key));
 	if (!slot)
 		return -ENOMEM;
 	if (!*slot) {
-		*slot = arena_alloc(&r->arena, sizeof(**pod));
-		err = *slot ? pod_take_name(r, *slot, name) : -ENOMEM;
+		*slot = arena_alloc(&d->arena, sizeof(**pod));
+		err = *slot ? pod_take_name(d, *slot, name) : -ENOMEM;
 	}
 	*pod = *slot;
 	return err;
 }
 
 /* The pod of one level of the path; the level's container may name it where the UID does not. */
-static int pod_of_level(struct round *r, const struct cgroup_pod *level, struct pod **pod)
+static int pod_of_level(struct discovery *d, const struct cgroup_pod *level, struct pod **pod)
 {
 	const struct pod_name *name = NULL;
-	int err = pod_by_its_uid(r, level->uid, pod);
+	int err = pod_by_its_uid(d, level->uid, pod);
 
 	if (err || (*pod)->name || !*level->container)
 		return err;
-	err = container_name(r, level->container, &name);
+	err = container_name(d, level->container, &name);
 	if (err || !name || (*name->uid && strcmp(name->uid, level->uid)))
 		return err;
-	return pod_take_name(r, *pod, name);
+	return pod_take_name(d, *pod, name);
 }
 
 /*
  * Outermost first, and the first that something on disk names: a container with a cgroup subtree of its own can call
  * levels of it as it likes, and of nested clusters only one is this root's.
  */
-static int member_of_pod(struct round *r, const struct cgroup *cg, struct membership *m, const char **container)
+static int member_of_pod(struct discovery *d, const struct cgroup *cg, struct membership *m, const char **container)
 {
 	const struct cgroup_pod *level = cg->pods;
 	struct pod *pod;
 
 	for (size_t i = 0; i < cg->npods; i++) {
-		int err = pod_of_level(r, &cg->pods[i], &pod);
+		int err = pod_of_level(d, &cg->pods[i], &pod);
 
 		if (err)
 			return err;
@@ -134,7 +134,7 @@ static int member_of_pod(struct round *r, const struct cgroup *cg, struct member
 	return 0;
 }
 
-static int member(struct round *r, const struct cgroup *cg, struct membership *m)
+static int member(struct discovery *d, const struct cgroup *cg, struct membership *m)
 {
 	const char *container = cg->container;
 	int err = 0;
@@ -142,42 +142,42 @@ static int member(struct round *r, const struct cgroup *cg, struct membership *m
 	m->sibling = cg->sibling;
 	m->monitor = cg->monitor;
 	if (cg->npods)
-		err = member_of_pod(r, cg, m, &container);
+		err = member_of_pod(d, cg, m, &container);
 	else if (*container)
-		err = pod_by_its_container(r, container, &m->pod);
+		err = pod_by_its_container(d, container, &m->pod);
 	if (err || !*container)
 		return err;
-	m->container = arena_str(&r->arena, container, strlen(container));
+	m->container = arena_str(&d->arena, container, strlen(container));
 	return m->container ? 0 : -ENOMEM;
 }
 
-const struct membership *membership_get(struct round *r, const char *text, size_t len)
+const struct membership *membership_get(struct discovery *d, const char *text, size_t len)
 {
-	void **slot = dict_at(&r->memberships, text, len);
+	void **slot = dict_at(&d->memberships, text, len);
 	struct membership *m;
 	struct cgroup cg;
 
 	if (!slot || *slot)
 		return slot ? *slot : NULL;
-	m = arena_alloc(&r->arena, sizeof(*m));
+	m = arena_alloc(&d->arena, sizeof(*m));
 	if (!m)
 		return NULL;
 	cgroup_parse(text, &cg);
-	if (member(r, &cg, m))
+	if (member(d, &cg, m))
 		return NULL;
 	return *slot = m;
 }
 
 /* A pod UID from the mounts of this process, for all that share its cgroup. */
-static int pod_by_mounts(struct round *r, struct group *g, const struct proc *p, struct buf *text)
+static int pod_by_mounts(struct discovery *d, struct group *g, const struct proc *p, struct buf *text)
 {
 	char uid[POD_UID_MAX + 1];
 	struct pod *pod;
 	int err;
 
-	if (!proc_text(r, p->pid, "mountinfo", text) || !mountinfo_uid(text->data, uid))
+	if (!proc_text(d, p->pid, "mountinfo", text) || !mountinfo_uid(text->data, uid))
 		return 0;
-	err = pod_by_its_uid(r, uid, &pod);
+	err = pod_by_its_uid(d, uid, &pod);
 	for (size_t i = 0; !err && i < g->nprocs; i++)
 		if (g->procs[i].in == p->in)
 			g->procs[i].pod = pod;
@@ -185,7 +185,7 @@ static int pod_by_mounts(struct round *r, struct group *g, const struct proc *p,
 }
 
 /* A pause process has no mounts of the kubelet's, so one process of each container is asked. */
-static int pods_by_mounts(struct round *r, struct group *g)
+static int pods_by_mounts(struct discovery *d, struct group *g)
 {
 	const struct membership *asked[MOUNTINFO_TRIES];
 	struct buf text = { 0 };
@@ -200,14 +200,14 @@ static int pods_by_mounts(struct round *r, struct group *g)
 		if (k < n || p->in->monitor)
 			continue;
 		asked[n++] = p->in;
-		err = pod_by_mounts(r, g, p, &text);
+		err = pod_by_mounts(d, g, p, &text);
 	}
 	buf_free(&text);
 	return err;
 }
 
 /* Says of each process which pod it counts for: where the cgroup of one tells a pod's UID, the others do not. */
-static int pods_of_group(struct round *r, struct group *g)
+static int pods_of_group(struct discovery *d, struct group *g)
 {
 	bool by_uid = false, any = false;
 
@@ -216,32 +216,32 @@ static int pods_of_group(struct round *r, struct group *g)
 	for (size_t i = 0; i < g->nprocs; i++) {
 		struct proc *p = &g->procs[i];
 
-		if (!p->in->monitor && (p->in->by_uid || !by_uid || g == r->host))
+		if (!p->in->monitor && (p->in->by_uid || !by_uid || g == d->host))
 			p->pod = p->in->pod;
 		any |= p->pod != NULL;
 	}
-	return any || g == r->host ? 0 : pods_by_mounts(r, g);
+	return any || g == d->host ? 0 : pods_by_mounts(d, g);
 }
 
-static void pods_count(struct round *r)
+static void pods_count(struct discovery *d)
 {
-	for (size_t i = 0; i < r->nprocs; i++) {
-		struct pod *pod = r->procs[i].pod;
+	for (size_t i = 0; i < d->nprocs; i++) {
+		struct pod *pod = d->procs[i].pod;
 
-		if (!pod || pod->seen == r->procs[i].group)
+		if (!pod || pod->seen == d->procs[i].group)
 			continue;
-		pod->seen = r->procs[i].group;
+		pod->seen = d->procs[i].group;
 		pod->ngroups++;
 		pod->seen->npods++;
 	}
 }
 
-static uint64_t start_of(const struct round *r, pid_t pid, struct buf *text)
+static uint64_t start_of(const struct discovery *d, pid_t pid, struct buf *text)
 {
 	uint64_t start;
 
 	/* A pid that is used again by now started later, so it is never taken for the oldest. */
-	return proc_text(r, pid, "stat", text) && stat_start(text->data, &start) ? start : UINT64_MAX;
+	return proc_text(d, pid, "stat", text) && stat_start(text->data, &start) ? start : UINT64_MAX;
 }
 
 static bool is_older(uint64_t start, pid_t pid, uint64_t than_start, pid_t than_pid)
@@ -250,23 +250,23 @@ static bool is_older(uint64_t start, pid_t pid, uint64_t than_start, pid_t than_
 }
 
 /* The home of each pod; start times are read only for pods in several namespaces, and those they share one with. */
-static void homes_find(struct round *r)
+static void homes_find(struct discovery *d)
 {
 	struct buf text = { 0 };
 
-	for (size_t i = 0; i < r->nprocs; i++) {
-		struct pod *pod = r->procs[i].pod;
+	for (size_t i = 0; i < d->nprocs; i++) {
+		struct pod *pod = d->procs[i].pod;
 
-		if (pod && (pod->ngroups > 1 || (r->procs[i].group->npods > 1 && r->procs[i].group != r->host)))
+		if (pod && (pod->ngroups > 1 || (d->procs[i].group->npods > 1 && d->procs[i].group != d->host)))
 			pod->contested = true;
 	}
-	for (size_t i = 0; i < r->nprocs; i++) {
-		struct proc *p = &r->procs[i];
+	for (size_t i = 0; i < d->nprocs; i++) {
+		struct proc *p = &d->procs[i];
 
 		if (!p->pod)
 			continue;
 		if (p->pod->contested)
-			p->start = start_of(r, p->pid, &text);
+			p->start = start_of(d, p->pid, &text);
 		if (p->pod->home && !is_older(p->start, p->pid, p->pod->start, p->pod->pid))
 			continue;
 		p->pod->home = p->group;
@@ -298,18 +298,18 @@ static void owner_set(struct group *g)
 		g->pod = oldest->pod;
 }
 
-int owners_find(struct round *r)
+int owners_find(struct discovery *d)
 {
-	for (struct group *g = r->groups; g; g = g->next) {
-		int err = pods_of_group(r, g);
+	for (struct group *g = d->groups; g; g = g->next) {
+		int err = pods_of_group(d, g);
 
 		if (err)
 			return err;
 	}
-	pods_count(r);
-	homes_find(r);
-	for (struct group *g = r->groups; g; g = g->next)
-		if (g != r->host)
+	pods_count(d);
+	homes_find(d);
+	for (struct group *g = d->groups; g; g = g->next)
+		if (g != d->host)
 			owner_set(g);
 	return 0;
 }

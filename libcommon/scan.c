@@ -22,32 +22,32 @@
 /* A mount table of a node with thousands of volumes; cgroup and stat have a few hundred bytes. */
 #define PROC_TEXT_MAX (4 << 20)
 
-static struct group *group_add(struct round *r)
+static struct group *group_add(struct discovery *d)
 {
-	struct group *g = arena_alloc(&r->arena, sizeof(*g));
+	struct group *g = arena_alloc(&d->arena, sizeof(*g));
 
 	if (!g)
 		return NULL;
-	r->ngroups++;
-	if (r->last)
-		r->last->next = g;
+	d->ngroups++;
+	if (d->last)
+		d->last->next = g;
 	else
-		r->groups = g;
-	r->last = g;
+		d->groups = g;
+	d->last = g;
 	return g;
 }
 
-struct group *group_get(struct round *r, struct dict *by, uint64_t number)
+struct group *group_get(struct discovery *d, struct dict *by, uint64_t number)
 {
 	void **slot = dict_at(by, &number, sizeof(number));
 	struct group *g;
 
 	if (!slot || *slot)
 		return slot ? *slot : NULL;
-	g = group_add(r);
+	g = group_add(d);
 	if (!g)
 		return NULL;
-	if (by == &r->by_netns)
+	if (by == &d->by_netns)
 		g->netns = number;
 	else
 		g->key = number;
@@ -63,35 +63,35 @@ static bool text_at(int dirfd, const char *path, struct buf *b)
 	return fd >= 0 && !buf_read(b, fd, PROC_TEXT_MAX);
 }
 
-bool proc_text(const struct round *r, pid_t pid, const char *file, struct buf *b)
+bool proc_text(const struct discovery *d, pid_t pid, const char *file, struct buf *b)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "%d/%s", (int)pid, file);
-	return text_at(r->procfd, path, b);
+	return text_at(d->procfd, path, b);
 }
 
-struct proc *proc_find(const struct round *r, pid_t pid)
+struct proc *proc_find(const struct discovery *d, pid_t pid)
 {
-	for (size_t i = 0; i < r->nprocs; i++)
-		if (r->procs[i].pid == pid)
-			return &r->procs[i];
+	for (size_t i = 0; i < d->nprocs; i++)
+		if (d->procs[i].pid == pid)
+			return &d->procs[i];
 	return NULL;
 }
 
-static struct proc *proc_add(struct round *r)
+static struct proc *proc_add(struct discovery *d)
 {
-	if (r->nprocs == r->procs_size) {
-		size_t size = r->procs_size ? r->procs_size * 2 : 1024;
-		struct proc *procs = reallocarray(r->procs, size, sizeof(*procs));
+	if (d->nprocs == d->procs_size) {
+		size_t size = d->procs_size ? d->procs_size * 2 : 1024;
+		struct proc *procs = reallocarray(d->procs, size, sizeof(*procs));
 
 		if (!procs)
 			return NULL;
-		r->procs = procs;
-		r->procs_size = size;
+		d->procs = procs;
+		d->procs_size = size;
 	}
-	r->procs[r->nprocs] = (struct proc){ 0 };
-	return &r->procs[r->nprocs];
+	d->procs[d->nprocs] = (struct proc){ 0 };
+	return &d->procs[d->nprocs];
 }
 
 static bool refused(int err)
@@ -107,7 +107,7 @@ static uint64_t key_at(int dirfd)
 }
 
 /* The namespace of a process by its directory. 0; -ESRCH: it is gone; -EACCES; -ENOMEM. */
-static int proc_namespace(struct round *r, int dir, struct proc *p)
+static int proc_namespace(struct discovery *d, int dir, struct proc *p)
 {
 	char link[64];
 	ssize_t n = readlinkat(dir, "ns/net", link, sizeof(link) - 1);
@@ -119,7 +119,7 @@ static int proc_namespace(struct round *r, int dir, struct proc *p)
 		p->key = key_at(dir);
 		return p->key ? 0 : refused(errno) ? -EACCES : -ESRCH;
 	}
-	p->group = group_get(r, &r->by_netns, netns);
+	p->group = group_get(d, &d->by_netns, netns);
 	if (!p->group)
 		return -ENOMEM;
 	/* By the same handle, so that both numbers are one namespace's. */
@@ -128,23 +128,23 @@ static int proc_namespace(struct round *r, int dir, struct proc *p)
 	return 0;
 }
 
-static int proc_scan(struct round *r, const char *name, pid_t pid, struct buf *text)
+static int proc_scan(struct discovery *d, const char *name, pid_t pid, struct buf *text)
 {
 	/* Once the process is gone this handle gives ESRCH, and never shows a later process of the same pid. */
-	auto_close int dir = openat(r->procfd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct proc *p = dir < 0 ? NULL : proc_add(r);
+	auto_close int dir = openat(d->procfd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct proc *p = dir < 0 ? NULL : proc_add(d);
 	int err;
 
 	if (dir < 0) {
-		r->refused += refused(errno);
+		d->refused += refused(errno);
 		return 0;
 	}
 	if (!p)
 		return -ENOMEM;
 	p->pid = pid;
-	err = proc_namespace(r, dir, p);
+	err = proc_namespace(d, dir, p);
 	if (err) {
-		r->refused += err == -EACCES;
+		d->refused += err == -EACCES;
 		return err == -ENOMEM ? err : 0;
 	}
 	if (!text_at(dir, "cgroup", text)) {
@@ -152,14 +152,14 @@ static int proc_scan(struct round *r, const char *name, pid_t pid, struct buf *t
 			return 0;
 		text->len = 0;
 	}
-	p->in = membership_get(r, text->data ? text->data : "", text->len);
+	p->in = membership_get(d, text->data ? text->data : "", text->len);
 	if (!p->in)
 		return -ENOMEM;
-	r->nprocs++;
+	d->nprocs++;
 	return 0;
 }
 
-static int scan_all(struct round *r, DIR *dir)
+static int scan_all(struct discovery *d, DIR *dir)
 {
 	struct buf text = { 0 };
 	const struct dirent *e;
@@ -168,46 +168,46 @@ static int scan_all(struct round *r, DIR *dir)
 
 	while (!err && (e = readdir(dir)))
 		if (!parse_u64(e->d_name, 1, INT32_MAX, &pid))
-			err = proc_scan(r, e->d_name, (pid_t)pid, &text);
+			err = proc_scan(d, e->d_name, (pid_t)pid, &text);
 	buf_free(&text);
 	return err;
 }
 
 /* The reader's own namespace: both numbers can always be had, so it also joins the two for others in it. */
-static int own_add(struct round *r)
+static int own_add(struct discovery *d)
 {
 	struct stat st;
 	uint64_t netns = netns_own();
 
-	if (!r->real || !netns)
+	if (!d->real || !netns)
 		return 0;
-	r->own = group_get(r, &r->by_netns, netns);
-	if (!r->own)
+	d->own = group_get(d, &d->by_netns, netns);
+	if (!d->own)
 		return -ENOMEM;
-	if (!r->own->key && !stat("/proc/self/net/dev", &st))
-		r->own->key = st.st_ino;
+	if (!d->own->key && !stat("/proc/self/net/dev", &st))
+		d->own->key = st.st_ino;
 	return 0;
 }
 
 /* Processes known by key join the namespace with that key and an inode number, or make one without. */
-static int join_keys(struct round *r)
+static int join_keys(struct discovery *d)
 {
-	for (struct group *g = r->groups; g; g = g->next) {
-		void **slot = g->key ? dict_at(&r->by_key, &g->key, sizeof(g->key)) : NULL;
+	for (struct group *g = d->groups; g; g = g->next) {
+		void **slot = g->key ? dict_at(&d->by_key, &g->key, sizeof(g->key)) : NULL;
 
 		if (g->key && !slot)
 			return -ENOMEM;
 		if (slot && !*slot)
 			*slot = g;
 	}
-	for (size_t i = 0; i < r->nprocs; i++) {
-		struct proc *p = &r->procs[i];
+	for (size_t i = 0; i < d->nprocs; i++) {
+		struct proc *p = &d->procs[i];
 
 		if (!p->group)
-			p->group = group_get(r, &r->by_key, p->key);
+			p->group = group_get(d, &d->by_key, p->key);
 		if (!p->group)
 			return -ENOMEM;
-		r->unjoined |= !p->group->netns;
+		d->unjoined |= !p->group->netns;
 	}
 	return 0;
 }
@@ -229,19 +229,19 @@ static int by_group(const void *a, const void *b)
 }
 
 /* Namespaces in the order of their lowest pids, those without a process behind them; processes by namespace, then pid. */
-static void sort_all(struct round *r)
+static void sort_all(struct discovery *d)
 {
-	struct group *empty = NULL, **tail = &r->groups, **empty_tail = &empty;
-	struct group *all = r->groups;
+	struct group *empty = NULL, **tail = &d->groups, **empty_tail = &empty;
+	struct group *all = d->groups;
 	size_t index = 0;
 
-	if (r->nprocs)
-		qsort(r->procs, r->nprocs, sizeof(*r->procs), by_pid);
-	for (size_t i = 0; i < r->nprocs; i++)
-		if (!r->procs[i].group->nprocs++)
-			r->procs[i].group->index = index++;
-	if (r->nprocs)
-		qsort(r->procs, r->nprocs, sizeof(*r->procs), by_group);
+	if (d->nprocs)
+		qsort(d->procs, d->nprocs, sizeof(*d->procs), by_pid);
+	for (size_t i = 0; i < d->nprocs; i++)
+		if (!d->procs[i].group->nprocs++)
+			d->procs[i].group->index = index++;
+	if (d->nprocs)
+		qsort(d->procs, d->nprocs, sizeof(*d->procs), by_group);
 	for (struct group *g = all, *next; g; g = next) {
 		next = g->next;
 		g->next = NULL;
@@ -250,13 +250,13 @@ static void sort_all(struct round *r)
 		*empty_tail = g;
 		empty_tail = &g->next;
 	}
-	for (size_t i = 0; i < r->nprocs; i += r->procs[i].group->nprocs) {
-		*tail = r->procs[i].group;
+	for (size_t i = 0; i < d->nprocs; i += d->procs[i].group->nprocs) {
+		*tail = d->procs[i].group;
 		tail = &(*tail)->next;
-		r->procs[i].group->procs = &r->procs[i];
+		d->procs[i].group->procs = &d->procs[i];
 	}
 	*tail = empty;
-	for (r->last = r->groups; r->last && r->last->next; r->last = r->last->next)
+	for (d->last = d->groups; d->last && d->last->next; d->last = d->last->next)
 		;
 }
 
@@ -283,31 +283,31 @@ static bool has_hidepid(int procfd)
 	return found;
 }
 
-int scan_processes(struct round *r)
+int scan_processes(struct discovery *d)
 {
-	int fd = openat(r->procfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+	int fd = openat(d->procfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct statfs fs;
 
 	if (!dir) {
 		err = -errno;
-		msg_error("%s: %s", r->roots->procfs, strerror(-err));
+		msg_error("%s: %s", d->roots->procfs, strerror(-err));
 		if (fd >= 0)
 			close(fd);
 		return err;
 	}
-	r->real = !fstatfs(fd, &fs) && fs.f_type == PROC_SUPER_MAGIC;
-	err = scan_all(r, dir);
+	d->real = !fstatfs(fd, &fs) && fs.f_type == PROC_SUPER_MAGIC;
+	err = scan_all(d, dir);
 	closedir(dir);
 	if (!err)
-		err = own_add(r);
+		err = own_add(d);
 	if (!err)
-		err = join_keys(r);
+		err = join_keys(d);
 	if (err) {
-		msg_error("%s: %s", r->roots->procfs, strerror(-err));
+		msg_error("%s: %s", d->roots->procfs, strerror(-err));
 		return err;
 	}
-	sort_all(r);
-	r->hidepid = r->real && !proc_find(r, 1) && has_hidepid(r->procfd);
+	sort_all(d);
+	d->hidepid = d->real && !proc_find(d, 1) && has_hidepid(d->procfd);
 	return 0;
 }

@@ -85,38 +85,38 @@ int select_check(const struct target_options *opt)
 }
 
 /* Selector i found nothing; `why`, in brackets, may say more. `caps`: for lack of which something was not searched. */
-static int miss(struct round *r, size_t i, const char *why, uint64_t caps)
+static int miss(struct discovery *d, size_t i, const char *why, uint64_t caps)
 {
-	const struct selector *s = &r->opt->selectors[i];
+	const struct selector *s = &d->opt->selectors[i];
 
-	r->missing[i] = arena_printf(&r->arena, "%s%s%s%s%s%s", option_names[s->kind], s->text ? " " : "",
+	d->missing[i] = arena_printf(&d->arena, "%s%s%s%s%s%s", option_names[s->kind], s->text ? " " : "",
 				     s->text ? s->text : "", why ? " (" : "", why ? why : "", why ? ")" : "");
 	/* Whoever cannot see all processes may have missed the one. */
-	if (r->hidepid || r->refused)
+	if (d->hidepid || d->refused)
 		caps |= CAP_TO_MASK(CAP_SYS_PTRACE);
-	r->hidden |= caps;
-	return r->missing[i] ? 0 : -ENOMEM;
+	d->hidden |= caps;
+	return d->missing[i] ? 0 : -ENOMEM;
 }
 
-static int select_netns(struct round *r, size_t i)
+static int select_netns(struct discovery *d, size_t i)
 {
-	const char *text = r->opt->selectors[i].text, *why = NULL;
+	const char *text = d->opt->selectors[i].text, *why = NULL;
 	uint64_t inode = inode_of(text), caps = 0;
 	struct group *g = NULL;
 	const struct proc *p;
 	int err = 0;
 
 	if (pid_of(text)) {
-		p = proc_find(r, pid_of(text));
+		p = proc_find(d, pid_of(text));
 		g = p ? p->group : NULL;
 	} else if (strchr(text, '/')) {
-		err = mount_by_path(r, text, &g);
+		err = mount_by_path(d, text, &g);
 	} else if (inode) {
-		g = dict_get(&r->by_netns, &inode, sizeof(inode));
-		if (r->unjoined)
+		g = dict_get(&d->by_netns, &inode, sizeof(inode));
+		if (d->unjoined)
 			caps = CAP_TO_MASK(CAP_SYS_PTRACE);
 	} else {
-		err = mount_by_name(r, text, &g);
+		err = mount_by_name(d, text, &g);
 	}
 	if (err == -ENOMEM)
 		return err;
@@ -130,27 +130,27 @@ static int select_netns(struct round *r, size_t i)
 		why = "not a network namespace";
 	else if (err == -EACCES || err == -EPERM)
 		caps = CAP_TO_MASK(CAP_SYS_PTRACE);
-	return miss(r, i, why, caps);
+	return miss(d, i, why, caps);
 }
 
-int select_namespaces(struct round *r)
+int select_namespaces(struct discovery *d)
 {
 	int err = 0;
 
-	r->missing = arena_alloc(&r->arena, (r->opt->nselectors + 1) * sizeof(*r->missing));
-	if (!r->missing)
+	d->missing = arena_alloc(&d->arena, (d->opt->nselectors + 1) * sizeof(*d->missing));
+	if (!d->missing)
 		return -ENOMEM;
-	for (size_t i = 0; i < r->opt->nselectors && !err; i++)
-		if (r->opt->selectors[i].kind == SEL_NETNS)
-			err = select_netns(r, i);
+	for (size_t i = 0; i < d->opt->nselectors && !err; i++)
+		if (d->opt->selectors[i].kind == SEL_NETNS)
+			err = select_netns(d, i);
 	return err;
 }
 
-static int select_host(struct round *r, size_t i)
+static int select_host(struct discovery *d, size_t i)
 {
-	if (!r->host)
-		return miss(r, i, r->in_pod ? "not to be seen from inside a pod" : NULL, 0);
-	r->host->whole = true;
+	if (!d->host)
+		return miss(d, i, d->in_pod ? "not to be seen from inside a pod" : NULL, 0);
+	d->host->whole = true;
 	return 0;
 }
 
@@ -160,25 +160,25 @@ static void want(struct proc *p)
 	p->group->part = true;
 }
 
-static int select_pid(struct round *r, size_t i)
+static int select_pid(struct discovery *d, size_t i)
 {
 	uint64_t pid = 0;
 	struct proc *p;
 
-	parse_u64(r->opt->selectors[i].text, 1, INT32_MAX, &pid);
-	p = proc_find(r, (pid_t)pid);
+	parse_u64(d->opt->selectors[i].text, 1, INT32_MAX, &pid);
+	p = proc_find(d, (pid_t)pid);
 	if (!p)
-		return miss(r, i, NULL, 0);
+		return miss(d, i, NULL, 0);
 	want(p);
 	return 0;
 }
 
 /* A process that went into another pod's namespace does not make that its container's. */
-static bool is_stray(const struct round *r, const struct proc *p)
+static bool is_stray(const struct discovery *d, const struct proc *p)
 {
 	const struct pod *owner = p->group->pod;
 
-	return owner && p->group != r->host && p->in->by_uid && owner->uid && owner != p->in->pod;
+	return owner && p->group != d->host && p->in->by_uid && owner->uid && owner != p->in->pod;
 }
 
 static bool has_prefix(const struct proc *p, const char *digits, size_t len)
@@ -187,21 +187,21 @@ static bool has_prefix(const struct proc *p, const char *digits, size_t len)
 }
 
 /* The different containers with this prefix, as text; counts them. */
-static size_t candidates(struct round *r, const char *digits, size_t len, struct buf *b)
+static size_t candidates(struct discovery *d, const char *digits, size_t len, struct buf *b)
 {
-	struct dict seen = { .arena = &r->arena };
+	struct dict seen = { .arena = &d->arena };
 
 	buf_str(b, "ambiguous:");
-	for (size_t i = 0; i < r->nprocs; i++) {
-		const char *id = r->procs[i].in->container;
+	for (size_t i = 0; i < d->nprocs; i++) {
+		const char *id = d->procs[i].in->container;
 		void **slot;
 
-		if (!has_prefix(&r->procs[i], digits, len))
+		if (!has_prefix(&d->procs[i], digits, len))
 			continue;
 		slot = dict_at(&seen, id, strlen(id));
 		if (!slot || *slot)
 			continue;
-		*slot = &r->procs[i];
+		*slot = &d->procs[i];
 		if (seen.n <= CANDIDATES_SHOWN)
 			buf_printf(b, " %.*s", (int)(len < 12 ? 12 : len + 4), id);
 	}
@@ -210,22 +210,22 @@ static size_t candidates(struct round *r, const char *digits, size_t len, struct
 	return seen.n;
 }
 
-static int select_container(struct round *r, size_t i)
+static int select_container(struct discovery *d, size_t i)
 {
-	const char *digits = container_digits(r->opt->selectors[i].text);
+	const char *digits = container_digits(d->opt->selectors[i].text);
 	size_t len = strlen(digits);
 	struct buf b = { 0 };
-	size_t n = candidates(r, digits, len, &b);
+	size_t n = candidates(d, digits, len, &b);
 	bool found = false;
 	int err;
 
-	for (size_t k = 0; k < r->nprocs && n == 1; k++) {
-		if (!has_prefix(&r->procs[k], digits, len) || is_stray(r, &r->procs[k]))
+	for (size_t k = 0; k < d->nprocs && n == 1; k++) {
+		if (!has_prefix(&d->procs[k], digits, len) || is_stray(d, &d->procs[k]))
 			continue;
-		want(&r->procs[k]);
+		want(&d->procs[k]);
 		found = true;
 	}
-	err = b.failed ? -ENOMEM : found ? 0 : miss(r, i, n > 1 ? b.data : NULL, 0);
+	err = b.failed ? -ENOMEM : found ? 0 : miss(d, i, n > 1 ? b.data : NULL, 0);
 	buf_free(&b);
 	return err;
 }
@@ -247,24 +247,24 @@ static bool pod_matches(const struct pod *pod, const char *pattern)
 }
 
 /* The pods in the host's namespace: all share one target, whose numbers are the whole node's. */
-static bool select_host_pods(struct round *r, size_t i, const char *pattern)
+static bool select_host_pods(struct discovery *d, size_t i, const char *pattern)
 {
 	const struct pod *named = NULL;
 	bool other = false;
 
-	for (size_t k = 0; r->host && k < r->host->nprocs; k++) {
-		struct proc *p = &r->host->procs[k];
+	for (size_t k = 0; d->host && k < d->host->nprocs; k++) {
+		struct proc *p = &d->host->procs[k];
 
-		if (!pod_matches(p->pod, pattern) || p->pod->home != r->host)
+		if (!pod_matches(p->pod, pattern) || p->pod->home != d->host)
 			continue;
 		want(p);
 		other |= named && p->pod != named;
 		named = named ? named : p->pod;
 	}
-	if (named && !r->told->host_pod[i])
+	if (named && !d->said->host_pod[i])
 		msg_warn("pod %s/%s%s the host network: counters are the node's", named->namespace, named->name,
 			 other ? " and others use" : " uses");
-	r->told->host_pod[i] |= named != NULL;
+	d->said->host_pod[i] |= named != NULL;
 	return named;
 }
 
@@ -278,40 +278,37 @@ static bool select_group_pod(struct group *g, const char *pattern)
 	return true;
 }
 
-static int select_pod(struct round *r, size_t i)
+static int select_pod(struct discovery *d, size_t i)
 {
-	const char *pattern = r->opt->selectors[i].text;
-	bool found = select_host_pods(r, i, pattern), unnamed = false;
+	const char *pattern = d->opt->selectors[i].text;
+	bool found = select_host_pods(d, i, pattern), unnamed = false;
 
-	for (struct group *g = r->groups; g; g = g->next) {
+	for (struct group *g = d->groups; g; g = g->next) {
 		unnamed |= g->pod && !g->pod->name;
-		/* A label as it was shown, whatever it names. */
-		if (!strcmp(g->label, pattern)) {
+		if (g != d->host && select_group_pod(g, pattern))
+			found = true;
+		else if (!strcmp(g->label, pattern)) /* as it was shown, whatever it names */
 			found = g->whole = true;
-			continue;
-		}
-		if (g != r->host)
-			found |= select_group_pod(g, pattern);
 	}
 	if (found)
 		return 0;
-	return miss(r, i, NULL, unnamed && pods_denied(r->pods) ? CAP_TO_MASK(CAP_DAC_READ_SEARCH) : 0);
+	return miss(d, i, NULL, unnamed && pods_denied(d->pods) ? CAP_TO_MASK(CAP_DAC_READ_SEARCH) : 0);
 }
 
-int select_processes(struct round *r)
+int select_processes(struct discovery *d)
 {
 	int err = 0;
 
-	if (r->opt->all || !r->opt->nselectors)
-		for (struct group *g = r->groups; g; g = g->next)
+	if (d->opt->all || !d->opt->nselectors)
+		for (struct group *g = d->groups; g; g = g->next)
 			g->whole = true;
-	for (size_t i = 0; i < r->opt->nselectors && !err; i++) {
-		switch (r->opt->selectors[i].kind) {
+	for (size_t i = 0; i < d->opt->nselectors && !err; i++) {
+		switch (d->opt->selectors[i].kind) {
 		case SEL_NETNS: break;
-		case SEL_PID: err = select_pid(r, i); break;
-		case SEL_CONTAINER: err = select_container(r, i); break;
-		case SEL_POD: err = select_pod(r, i); break;
-		case SEL_HOST: err = select_host(r, i); break;
+		case SEL_PID: err = select_pid(d, i); break;
+		case SEL_CONTAINER: err = select_container(d, i); break;
+		case SEL_POD: err = select_pod(d, i); break;
+		case SEL_HOST: err = select_host(d, i); break;
 		}
 	}
 	return err;

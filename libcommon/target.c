@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "caps.h"
 #include "discover.h"
 #include "pod.h"
+#include "probe.h"
 #include "procfs.h"
 #include "roots.h"
 #include "util.h"
@@ -18,7 +20,7 @@ struct target_finder {
 	struct roots roots;
 	char *node;
 	struct pods *pods;
-	struct told told;
+	struct said said;
 };
 
 static int check_options(const struct target_options *opt)
@@ -48,8 +50,8 @@ int finder_open(const struct target_options *opt, struct target_finder **finder)
 	if (!err) {
 		f->node = roots_node(&f->roots, opt);
 		f->pods = pods_open(&f->roots, opt->pod_logs);
-		f->told.host_pod = calloc(opt->nselectors + 1, sizeof(bool));
-		err = f->node && f->pods && f->told.host_pod ? 0 : -ENOMEM;
+		f->said.host_pod = calloc(opt->nselectors + 1, sizeof(bool));
+		err = f->node && f->pods && f->said.host_pod ? 0 : -ENOMEM;
 		if (err)
 			msg_error("out of memory");
 	}
@@ -66,7 +68,7 @@ void finder_close(struct target_finder *f)
 	if (!f)
 		return;
 	pods_close(f->pods);
-	free(f->told.host_pod);
+	free(f->said.host_pod);
 	free(f->node);
 	roots_free(&f->roots);
 	free(f);
@@ -77,37 +79,37 @@ const struct roots *finder_roots(const struct target_finder *f)
 	return &f->roots;
 }
 
-static int discover(struct round *r)
+static int discover(struct discovery *d)
 {
-	int err = scan_processes(r);
+	int err = scan_processes(d);
 
 	if (err)
 		return err;
-	err = scan_mounts(r);
+	err = scan_mounts(d);
 	if (!err) {
-		err = host_find(r);
+		err = host_find(d);
 		if (err)
 			return err;
 	}
 	if (!err)
-		err = select_namespaces(r);
+		err = select_namespaces(d);
 	if (!err)
-		err = owners_find(r);
+		err = owners_find(d);
 	if (!err)
-		err = sidecar_name(r);
+		err = sidecar_name(d);
 	if (!err)
-		err = labels_set(r);
+		err = labels_set(d);
 	if (!err)
-		err = select_processes(r);
+		err = select_processes(d);
 	if (err)
 		msg_error("targets: %s", strerror(-err));
 	return err;
 }
 
 /* The processes that count: all of them, or those a selector of processes chose. */
-static int pids_set(struct round *r, const struct group *g, struct target *t)
+static int pids_set(struct discovery *d, const struct group *g, struct target *t)
 {
-	pid_t *pids = arena_alloc(&r->arena, (g->nprocs + 1) * sizeof(*pids));
+	pid_t *pids = arena_alloc(&d->arena, (g->nprocs + 1) * sizeof(*pids));
 
 	if (!pids)
 		return -ENOMEM;
@@ -129,20 +131,20 @@ static const char *container_of(const struct group *g)
 	return NULL;
 }
 
-static int target_set(const struct target_finder *f, struct round *r, const struct group *g, struct target *t)
+static int target_set(const struct target_finder *f, struct discovery *d, const struct group *g, struct target *t)
 {
 	*t = (struct target){
 		.node = f->node, .namespace = g->namespace, .pod = g->label,
 		.netns = g->netns, .key = g->key, .mount = g->mount, .source = g->source,
-		.host = g == r->host, .selected = g->whole || g->part, .roots = &f->roots,
+		.host = g == d->host, .selected = g->whole || g->part, .roots = &f->roots,
 	};
-	if (g == r->own && !g->nprocs && !g->mount)
+	if (g == d->own && !g->nprocs && !g->mount)
 		t->mount = "/proc/self/ns/net";
-	if (g != r->host) {
+	if (g != d->host) {
 		t->container = container_of(g);
 		t->uid = g->pod ? g->pod->uid : NULL;
 	}
-	return pids_set(r, g, t);
+	return pids_set(d, g, t);
 }
 
 static int target_cmp(const void *a, const void *b)
@@ -153,17 +155,17 @@ static int target_cmp(const void *a, const void *b)
 	return order ? order : strcmp(x->pod, y->pod);
 }
 
-static int targets_fill(const struct target_finder *f, struct round *r, struct targets *ts)
+static int targets_fill(const struct target_finder *f, struct discovery *d, struct targets *ts)
 {
-	ts->v = calloc(r->ngroups + 1, sizeof(*ts->v));
-	ts->missing = calloc(r->opt->nselectors + 1, sizeof(*ts->missing));
+	ts->v = calloc(d->ngroups + 1, sizeof(*ts->v));
+	ts->missing = calloc(d->opt->nselectors + 1, sizeof(*ts->missing));
 	if (!ts->v || !ts->missing)
 		return -ENOMEM;
-	for (const struct group *g = r->groups; g; g = g->next) {
+	for (const struct group *g = d->groups; g; g = g->next) {
 		/* Its processes ended between two looks at them. */
-		if (!g->nprocs && !g->mount && g != r->own)
+		if (!g->nprocs && !g->mount && g != d->own)
 			continue;
-		if (target_set(f, r, g, &ts->v[ts->n]))
+		if (target_set(f, d, g, &ts->v[ts->n]))
 			return -ENOMEM;
 		ts->n++;
 	}
@@ -171,48 +173,48 @@ static int targets_fill(const struct target_finder *f, struct round *r, struct t
 	for (size_t i = 0; i < ts->n; i++) {
 		if (ts->v[i].host)
 			ts->host = &ts->v[i];
-		if (r->own && ts->v[i].netns == r->own->netns)
+		if (d->own && ts->v[i].netns == d->own->netns)
 			ts->own = &ts->v[i];
 	}
-	for (size_t i = 0; i < r->opt->nselectors; i++)
-		if (r->missing[i])
-			ts->missing[ts->nmissing++] = (char *)r->missing[i];
-	ts->npids = r->nprocs + r->refused;
-	ts->refused = r->refused;
-	ts->hidepid = r->hidepid;
-	ts->hidden = r->hidden;
+	for (size_t i = 0; i < d->opt->nselectors; i++)
+		if (d->missing[i])
+			ts->missing[ts->nmissing++] = (char *)d->missing[i];
+	ts->npids = d->nprocs + d->refused;
+	ts->refused = d->refused;
+	ts->hidepid = d->hidepid;
+	ts->hidden = d->hidden;
 	return 0;
 }
 
 /* What a missing privilege kept from being seen, once a run; of selectors that found nothing the caller speaks. */
-static void tell_denied(const struct target_finder *f, struct round *r, const struct targets *ts)
+static void tell_denied(const struct target_finder *f, struct discovery *d, const struct targets *ts)
 {
 	bool unnamed = false;
 
-	if (ts->nmissing || r->told->denied)
+	if (ts->nmissing || d->said->denied)
 		return;
-	for (const struct group *g = r->groups; g; g = g->next)
-		unnamed |= g != r->host && g->pod && !g->pod->name;
-	if (r->hidepid)
+	for (const struct group *g = d->groups; g; g = g->next)
+		unnamed |= g != d->host && g->pod && !g->pod->name;
+	if (d->hidepid)
 		msg_warn("%s is mounted with hidepid: other processes cannot be seen", f->roots.procfs);
-	else if (r->refused)
-		msg_warn("%zu processes skipped: need CAP_SYS_PTRACE", r->refused);
-	if (unnamed && pods_denied(r->pods))
+	else if (d->refused)
+		msg_warn("%zu processes skipped: need CAP_SYS_PTRACE", d->refused);
+	if (unnamed && pods_denied(d->pods))
 		msg_warn("pods without a name: %s cannot be read, need CAP_DAC_READ_SEARCH", f->roots.pod_logs);
-	r->told->denied = r->hidepid || r->refused || (unnamed && pods_denied(r->pods));
+	d->said->denied = d->hidepid || d->refused || (unnamed && pods_denied(d->pods));
 }
 
-static int round_make(struct target_finder *f, struct round *r, struct targets *ts)
+static int round_make(struct target_finder *f, struct discovery *d, struct targets *ts)
 {
-	int err = discover(r);
+	int err = discover(d);
 
 	if (err)
 		return err;
-	err = targets_fill(f, r, ts);
+	err = targets_fill(f, d, ts);
 	if (err)
 		msg_error("targets: %s", strerror(-err));
 	else
-		tell_denied(f, r, ts);
+		tell_denied(f, d, ts);
 	return err;
 }
 
@@ -220,24 +222,24 @@ int targets_load(struct target_finder *f, struct targets **result)
 {
 	struct targets *ts = calloc(1, sizeof(*ts));
 	struct arena *arena = calloc(1, sizeof(*arena));
-	struct round r = { .opt = f->opt, .roots = &f->roots, .pods = f->pods, .told = &f->told };
+	struct discovery d = { .opt = f->opt, .roots = &f->roots, .pods = f->pods, .said = &f->said };
 	int err = ts && arena ? 0 : -ENOMEM;
 
-	r.by_netns.arena = r.by_key.arena = r.memberships.arena = &r.arena;
-	r.pod_of_uid.arena = r.pod_of_container.arena = &r.arena;
-	r.procfd = open(*f->roots.procfs ? f->roots.procfs : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (!err && r.procfd < 0)
+	d.by_netns.arena = d.by_key.arena = d.memberships.arena = &d.arena;
+	d.pod_of_uid.arena = d.pod_of_container.arena = &d.arena;
+	d.procfd = open(*f->roots.procfs ? f->roots.procfs : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!err && d.procfd < 0)
 		err = -errno;
 	pods_round(f->pods);
 	if (err)
 		msg_error("%s: %s", f->roots.procfs, strerror(-err));
 	else
-		err = round_make(f, &r, ts);
-	if (r.procfd >= 0)
-		close(r.procfd);
-	free(r.procs);
+		err = round_make(f, &d, ts);
+	if (d.procfd >= 0)
+		close(d.procfd);
+	free(d.procs);
 	if (arena)
-		*arena = r.arena;
+		*arena = d.arena;
 	if (ts)
 		ts->private = arena;
 	if (err)
@@ -259,6 +261,33 @@ void targets_free(struct targets *ts)
 	free(ts->missing);
 	free(ts->v);
 	free(ts);
+}
+
+int targets_report_missing(const struct targets *ts)
+{
+	for (size_t i = 0; i < ts->nmissing; i++)
+		msg_error("no network namespace matches %s", ts->missing[i]);
+	if (!ts->nmissing)
+		return EXIT_OK;
+	if (ts->hidepid)
+		msg_error("/proc is mounted with hidepid: other processes cannot be seen");
+	else if (ts->hidden)
+		caps_report(ts->hidden, "not everything could be searched");
+	return ts->hidden ? EXIT_PRIVILEGE : EXIT_NO_TARGET;
+}
+
+int target_exit_code(int err)
+{
+	switch (err) {
+	case 0:
+		return EXIT_OK;
+	case -EINVAL:
+		return EXIT_USAGE;
+	case -EACCES:
+	case -EPERM:
+		return EXIT_PRIVILEGE;
+	}
+	return EXIT_FAILED;
 }
 
 const struct target *target_by_netns(const struct targets *ts, uint64_t netns)

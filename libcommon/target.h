@@ -82,6 +82,14 @@ const struct roots *finder_roots(const struct target_finder *f);
 int targets_load(struct target_finder *f, struct targets **ts);
 void targets_free(struct targets *ts);
 
+/*
+ * Says which selectors matched nothing, a line each, and what kept something from the search. The exit code for it:
+ * EXIT_OK, EXIT_NO_TARGET or EXIT_PRIVILEGE.
+ */
+int targets_report_missing(const struct targets *ts);
+/* The exit code for what finder_open or targets_load returned. */
+int target_exit_code(int err);
+
 /* The target with this inode number, NULL: none. 0 is unknown and never matches. */
 const struct target *target_by_netns(const struct targets *ts, uint64_t netns);
 
