@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The dispatcher's rooms: each command is a file, and what two commands share is here. The dispatcher starts probes
+ * and carries their lines; it measures nothing itself and knows no probe by name.
+ */
+#ifndef SKOOP_SKOOP_H
+#define SKOOP_SKOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "libcommon/probe.h"
+#include "libcommon/util.h"
+
+/* ---- commands: argv[0] is "skoop NAME", as messages show it; they return an exit code ---- */
+
+int cmd_doctor(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_snapshot(int argc, char **argv);
+int cmd_targets(int argc, char **argv);
+
+/* Writes b to stdout and frees it. EXIT_OK, also where the reader left; EXIT_FAILED after one msg_error. */
+int print_buf(struct buf *b);
+
+/* ---- probes: the skoop-* programs beside this one, then those in $SKOOP_EXEC_PATH ---- */
+
+/* What a probe says of itself (--describe). Texts it has nothing to say in are NULL. */
+struct probe_option {
+	const char *letter, *name, *arg, *group, *help, *words, *complete;
+};
+
+struct probe_metric {
+	const char *name; /* in full */
+	const char *type, *unit, *scope, *origin, *key, *help;
+	struct advice advice;
+};
+
+struct probe_event {
+	const char *name, *help;
+	struct advice advice;
+};
+
+struct probe_info {
+	char *name; /* after skoop- */
+	char *path;
+	bool described; /* what follows is filled in */
+	const char *prefix, *summary, *question, *source, *overhead, *needs, *absent;
+	struct probe_option *options;
+	size_t noptions;
+	struct probe_metric *metrics;
+	size_t nmetrics;
+	struct probe_event *events;
+	size_t nevents;
+	char *text; /* owns the texts */
+};
+
+struct probes {
+	struct probe_info *v; /* by name */
+	size_t n;
+};
+
+/* Looks for programs named skoop-*; starts none. 0 or -errno after one msg_error. */
+int probes_find(struct probes *ps);
+void probes_free(struct probes *ps);
+/* NULL: there is none of that name. */
+struct probe_info *probes_get(const struct probes *ps, const char *name);
+
+/*
+ * Asks these programs for --describe, all at a time, with further arguments (NULL: none) that are thereby checked. One
+ * that does not answer stays undescribed, after one msg_error. 0; -EINVAL: one did not like its arguments (and said
+ * so); -EINTR: asked to stop.
+ */
+int probes_describe(struct probe_info *const *v, size_t n, const char *const *const *args);
+/* The same for all of them, without arguments; those that do not answer are dropped, after one msg_warn. */
+int probes_describe_all(struct probes *ps);
+/* Reads the answer to --describe, whose texts it takes over. False: it is none. */
+bool probe_parse(struct probe_info *p, char *text);
+
+/* ---- children: started together, their lines carried by one loop ---- */
+
+struct child {
+	const char *name; /* the program's, for messages: skoop-tcp */
+	size_t index;     /* in order of children_add */
+	void *data;       /* the caller's */
+	bool ended;
+	int code;         /* then: its exit code, EXIT_FAILED where it died or broke off */
+	bool told;        /* it has said something on stderr */
+	/* children.c's own */
+	pid_t pid;
+	int pidfd, out, err;
+	struct buf out_line, err_line; /* a line not yet whole */
+};
+
+struct children_ops {
+	/*
+	 * A whole line of its stdout, NUL-terminated, without the newline; the text is the loop's. Not 0 ends the loop with
+	 * that value.
+	 */
+	int (*line)(struct child *c, char *line, size_t len, void *arg);
+	/* The same for stderr; NULL: passed on to stderr, each text once. */
+	void (*message)(struct child *c, const char *line, void *arg);
+	/* It has ended and all of its lines were handed over. A death by signal has been reported. May be NULL. */
+	int (*ended)(struct child *c, void *arg);
+};
+
+struct children;
+
+/* 0 or -errno after one msg_error. */
+int children_open(const struct children_ops *ops, void *arg, struct children **cs);
+/*
+ * Starts PATH with args (NULL-terminated, without argv[0]; NULL: none): stdin empty, stdout and stderr read by the loop,
+ * no other descriptor; it dies with this process. 0 or -errno after one msg_error.
+ */
+int children_add(struct children *cs, const char *path, const char *const *args, void *data);
+size_t children_count(const struct children *cs);
+struct child *children_get(struct children *cs, size_t i);
+
+/*
+ * Carries lines. 0: all have ended; -ETIME: it is `due` (process_now() time); -EINTR: a signal asked to stop (told
+ * once); -EPIPE: the reader of our stdout left; or what a callback said.
+ */
+int children_run(struct children *cs, uint64_t due);
+/* Asks all to end, carries their last lines; kills those that have not ended in 5 s, after one msg_error. As above. */
+int children_stop(struct children *cs);
+/* Asks one to end; what it exits with is no failure. */
+void child_stop(struct child *c);
+/* Kills what still runs and waits for it. */
+void children_close(struct children *cs);
+
+/* ---- names ---- */
+
+/* The names most like `name` are collected while candidates are offered one by one. */
+struct nearest {
+	const char *name;
+	struct {
+		const char *text;
+		size_t distance;
+	} best[3];
+	size_t n;
+};
+void nearest_offer(struct nearest *near, const char *candidate);
+/* "; did you mean a, b or c?", or nothing. */
+void nearest_print(const struct nearest *near, struct buf *b);
+
+/* ---- explanations of what no probe here answers for ---- */
+
+/* Metrics and events of the contract, by probe; shown where that probe is not found. Ended by a NULL name. */
+struct term {
+	const char *probe, *prefix;
+	const struct metric *metrics; /* ended by {}, may be NULL */
+	const struct event *events;
+};
+extern const struct term terms[];
+
+/* What the finding of `snapshot` with this id means; false: there is none. */
+bool finding_explain(const char *name, struct buf *b);
+/* The id of the i-th finding and what it says in short; NULL: there are no more. */
+const char *finding_name(size_t i, const char **title);
+
+#endif
