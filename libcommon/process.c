@@ -44,8 +44,15 @@ void process_start(void)
 
 void process_restore(void)
 {
+	struct sigaction old;
+
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGXFSZ, SIG_DFL);
+	for (size_t i = 0; i < ARRAY_SIZE(stop_signals); i++) {
+		sigaction(stop_signals[i], NULL, &old);
+		if (old.sa_handler == on_stop)
+			signal(stop_signals[i], SIG_DFL);
+	}
 }
 
 bool process_stopping(void)
@@ -61,20 +68,24 @@ uint64_t process_now(void)
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* ppoll with the stop signals let through only while it waits, so that none is lost between test and wait. */
-static int wait_once(struct pollfd *pfd, const struct timespec *timeout)
+/* ppoll lets the stop signals through only while it waits, so that none is lost between test and wait. */
+int process_poll(struct pollfd *fds, size_t n, uint64_t due, bool stopping)
 {
+	uint64_t now = process_now(), left = due > now ? due - now : 0;
+	struct timespec ts = { (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
 	sigset_t block, old;
-	int n;
+	int ready;
 
 	sigemptyset(&block);
 	for (size_t i = 0; i < ARRAY_SIZE(stop_signals); i++)
 		sigaddset(&block, stop_signals[i]);
 	sigprocmask(SIG_BLOCK, &block, &old);
-	n = stop ? 0 : ppoll(pfd, 1, timeout, &old);
-	n = n < 0 ? -errno : n;
+	if (stop && !stopping)
+		ready = -EINTR;
+	else if ((ready = ppoll(fds, n, &ts, &old)) < 0)
+		ready = -errno;
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	return n;
+	return ready;
 }
 
 int process_wait(uint64_t due, int fd)
@@ -82,13 +93,11 @@ int process_wait(uint64_t due, int fd)
 	struct pollfd pfd = { .fd = fd };
 
 	while (!stop) {
-		uint64_t now = process_now(), left = due > now ? due - now : 0;
-		struct timespec ts = { (time_t)(left / NSEC_PER_SEC), (long)(left % NSEC_PER_SEC) };
 		int n;
 
-		if (!left)
+		if (process_now() >= due)
 			return 0;
-		n = wait_once(&pfd, &ts);
+		n = process_poll(&pfd, 1, due, false);
 		if (n > 0 && pfd.revents & (POLLERR | POLLHUP))
 			return -EPIPE;
 		if (n > 0)
