@@ -70,13 +70,17 @@ void probes_free(struct probes *ps);
 struct probe_info *probes_get(const struct probes *ps, const char *name);
 
 /*
- * Asks these programs for --describe, all at a time, with further arguments (NULL: none) that are thereby checked. One
- * that does not answer stays undescribed, after one msg_error. 0; -EINVAL: one did not like its arguments (and said
- * so); -EINTR: asked to stop.
+ * Asks those of the n not asked before for --describe, all at a time. One that does not answer stays undescribed. 0;
+ * -EINTR: asked to stop; other -errno after one msg_error.
  */
-int probes_describe(struct probe_info *const *v, size_t n, const char *const *const *args);
-/* The same for all of them, without arguments; those that do not answer are dropped, after one msg_warn. */
+int probes_describe(struct probe_info *const *v, size_t n);
+/* The same for all; those that do not answer are dropped, after one msg_warn each. */
 int probes_describe_all(struct probes *ps);
+/*
+ * Has each program look at its arguments (args[i], NULL-terminated) without acting on them. -EINVAL: one did not like
+ * them, and said so; else as probes_describe().
+ */
+int probes_check(struct probe_info *const *v, size_t n, const char *const *const *args);
 /* Reads the answer to --describe, whose texts it takes over. False: it is none. */
 bool probe_parse(struct probe_info *p, char *text);
 
@@ -89,7 +93,8 @@ struct child {
 	bool ended;
 	int code;         /* then: its exit code, EXIT_FAILED where it died or broke off */
 	bool told;        /* it has said something on stderr */
-	/* children.c's own */
+	/* child.c's and children.c's own */
+	bool failed, killed;
 	pid_t pid;
 	int pidfd, out, err;
 	struct buf out_line, err_line; /* a line not yet whole */
@@ -103,14 +108,17 @@ struct children_ops {
 	int (*line)(struct child *c, char *line, size_t len, void *arg);
 	/* The same for stderr; NULL: passed on to stderr, each text once. */
 	void (*message)(struct child *c, const char *line, void *arg);
-	/* It has ended and all of its lines were handed over. A death by signal has been reported. May be NULL. */
+	/*
+	 * It has ended and all of its lines were handed over. A death by signal has been reported. Not 0 ends the loop.
+	 * May be NULL.
+	 */
 	int (*ended)(struct child *c, void *arg);
 };
 
 struct children;
 
-/* 0 or -errno after one msg_error. */
-int children_open(const struct children_ops *ops, void *arg, struct children **cs);
+/* watch: the descriptor the lines are for, whose reader may leave; -1: none. 0 or -errno after one msg_error. */
+int children_open(const struct children_ops *ops, void *arg, int watch, struct children **cs);
 /*
  * Starts PATH with args (NULL-terminated, without argv[0]; NULL: none): stdin empty, stdout and stderr read by the loop,
  * no other descriptor; it dies with this process. 0 or -errno after one msg_error.
@@ -126,9 +134,9 @@ struct child *children_get(struct children *cs, size_t i);
 int children_run(struct children *cs, uint64_t due);
 /* Asks all to end, carries their last lines; kills those that have not ended in 5 s, after one msg_error. As above. */
 int children_stop(struct children *cs);
-/* Asks one to end; what it exits with is no failure. */
-void child_stop(struct child *c);
-/* Kills what still runs and waits for it. */
+/* Kills one, without a word. */
+void child_kill(struct child *c);
+/* Ends what still runs, unheard, and waits for it. cs may be NULL. */
 void children_close(struct children *cs);
 
 /* ---- names ---- */

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* One child: from fork to its end. */
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "libcommon/process.h"
+
+/*
+ * In the child, signals still blocked. It has a process group of its own: Ctrl-C reaches the dispatcher alone, which
+ * passes it on; a second one from the terminal would kill the child before its last lines.
+ */
+__attribute__((noreturn)) static void become(const char *path, char *const *argv, const int fds[3], pid_t parent,
+					     const sigset_t *signals)
+{
+	process_restore();
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_FAILED);
+	setpgid(0, 0);
+	for (int i = 0; i < 3; i++)
+		if (dup2(fds[i], i) < 0)
+			_exit(EXIT_FAILED);
+	sigprocmask(SIG_SETMASK, signals, NULL);
+	execv(path, argv);
+	msg_error("%s: %s", path, strerror(errno));
+	_exit(EXIT_FAILED);
+}
+
+/* Signals wait meanwhile: one that came before the child has its own handling would be lost. */
+static pid_t spawn(const char *path, char *const *argv, const int fds[3])
+{
+	pid_t parent = getpid(), pid;
+	sigset_t all, old;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &old);
+	pid = fork();
+	if (!pid)
+		become(path, argv, fds, parent, &old);
+	if (pid > 0)
+		setpgid(pid, pid); /* whoever is first */
+	else
+		pid = -errno;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return pid;
+}
+
+void child_signal(const struct child *c, int sig)
+{
+	if (kill(-c->pid, sig))
+		kill(c->pid, sig);
+}
+
+int child_start(struct child *c, const char *path, char *const *argv, int null)
+{
+	auto_close int out = -1, err = -1; /* the child's ends */
+	int pipes[2];
+
+	if (pipe2(pipes, O_CLOEXEC))
+		return -errno;
+	c->out = pipes[0];
+	out = pipes[1];
+	if (pipe2(pipes, O_CLOEXEC))
+		return -errno;
+	c->err = pipes[0];
+	err = pipes[1];
+	if (fcntl(c->out, F_SETFL, O_NONBLOCK) || fcntl(c->err, F_SETFL, O_NONBLOCK))
+		return -errno;
+	c->pid = spawn(path, argv, (int[3]){ null, out, err });
+	if (c->pid < 0)
+		return c->pid;
+	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+	if (c->pidfd < 0) {
+		int failed = -errno;
+
+		child_signal(c, SIGKILL);
+		waitpid(c->pid, NULL, 0);
+		return failed;
+	}
+	return 0;
+}
+
+void child_free(struct child *c)
+{
+	util_close(&c->out);
+	util_close(&c->err);
+	util_close(&c->pidfd);
+	buf_free(&c->out_line);
+	buf_free(&c->err_line);
+	free(c);
+}
+
+void child_kill(struct child *c)
+{
+	c->killed = true;
+	if (!c->ended)
+		child_signal(c, SIGKILL);
+}
+
+void child_reap(struct child *c, bool stopping)
+{
+	int status;
+
+	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	c->ended = true;
+	util_close(&c->pidfd);
+	util_close(&c->out);
+	util_close(&c->err);
+	c->pidfd = c->out = c->err = -1;
+	c->code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+	if (c->failed)
+		c->code = EXIT_FAILED;
+	if (!WIFSIGNALED(status) || c->killed)
+		return;
+	if (stopping && WTERMSIG(status) == SIGTERM)
+		c->code = EXIT_OK; /* ended as asked, before it was ready to do so in style */
+	else
+		msg_error("%s: killed by SIG%s", c->name, sigabbrev_np(WTERMSIG(status)));
+}

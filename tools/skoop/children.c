@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Children: started together, their whole lines carried by one loop, none left behind. */
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+
+#include "libcommon/array.h"
+#include "libcommon/process.h"
+
+#define LINE_LIMIT (1 << 20)
+#define CHUNK 65536
+#define LEFTOVER (4 << 20) /* of a dead child's pipes: more is somebody else's who still writes */
+#define GRACE (5 * NSEC_PER_SEC)
+#define GRACE_UNHEARD NSEC_PER_SEC
+
+/* What a child has said, so that thirteen children say it once. */
+struct saying {
+	const struct child *by;
+	char *text;
+};
+
+struct children {
+	const struct children_ops *ops;
+	void *arg;
+	struct child **v;
+	size_t n, size;
+	struct pollfd *fds; /* one for the watched descriptor, three a child */
+	size_t fds_size;
+	struct saying *said;
+	size_t nsaid, said_size;
+	int null, watch;
+	bool stopping; /* the signal that asked to stop has been told */
+};
+
+int children_open(const struct children_ops *ops, void *arg, int watch, struct children **out)
+{
+	struct children *cs = calloc(1, sizeof(*cs));
+
+	if (!cs) {
+		msg_error("out of memory");
+		return -ENOMEM;
+	}
+	*cs = (struct children){ .ops = ops, .arg = arg, .watch = watch };
+	cs->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (cs->null < 0) {
+		int err = -errno;
+
+		msg_error("/dev/null: %s", strerror(-err));
+		free(cs);
+		return err;
+	}
+	*out = cs;
+	return 0;
+}
+
+size_t children_count(const struct children *cs)
+{
+	return cs->n;
+}
+
+struct child *children_get(struct children *cs, size_t i)
+{
+	return cs->v[i];
+}
+
+int children_add(struct children *cs, const char *path, const char *const *args, void *data)
+{
+	const char *slash = strrchr(path, '/');
+	struct child *c = calloc(1, sizeof(*c));
+	auto_free char **argv = NULL;
+	size_t n = 0;
+	int err = -ENOMEM;
+
+	while (args && args[n])
+		n++;
+	argv = calloc(n + 2, sizeof(*argv));
+	if (c && argv && !array_grow(&cs->v, &cs->size, cs->n + 1) &&
+	    !array_grow(&cs->fds, &cs->fds_size, 1 + 3 * (cs->n + 1))) {
+		*c = (struct child){ .name = slash ? slash + 1 : path, .index = cs->n, .data = data, .out = -1, .err = -1, .pidfd = -1 };
+		argv[0] = (char *)c->name;
+		for (size_t i = 0; i < n; i++)
+			argv[i + 1] = (char *)args[i]; /* execv's type is historical: it writes nothing */
+		err = child_start(c, path, argv, cs->null);
+		if (!err) {
+			cs->v[cs->n++] = c;
+			return 0;
+		}
+	}
+	msg_error("%s: cannot start: %s", path, strerror(-err));
+	if (c)
+		child_free(c);
+	return err;
+}
+
+/* ---- lines ---- */
+
+/* True if another child has said the same: the text without the program's name. */
+static bool said_before(struct children *cs, const struct child *c, const char *line)
+{
+	size_t len = strlen(c->name);
+	const char *text = line;
+	char *copy;
+
+	if (!strncmp(line, c->name, len) && line[len] == ':')
+		text += len + 1;
+	for (size_t i = 0; i < cs->nsaid; i++)
+		if (!strcmp(cs->said[i].text, text))
+			return cs->said[i].by != c;
+	copy = strdup(text);
+	if (!copy || array_grow(&cs->said, &cs->said_size, cs->nsaid + 1)) {
+		free(copy);
+		return false; /* better twice than not at all */
+	}
+	cs->said[cs->nsaid++] = (struct saying){ c, copy };
+	return false;
+}
+
+static void pass_message(struct children *cs, const struct child *c, const char *line)
+{
+	struct buf b = { 0 };
+
+	if (said_before(cs, c, line))
+		return;
+	for (; *line; line++)
+		buf_add(&b, (unsigned char)*line < 0x20 || *line == 0x7f ? "?" : line, 1);
+	buf_str(&b, "\n");
+	if (!b.failed)
+		process_write(STDERR_FILENO, b.data, b.len);
+	buf_free(&b);
+}
+
+static int take_line(struct children *cs, struct child *c, bool is_err, char *line, size_t len)
+{
+	if (!is_err)
+		return cs->ops->line(c, line, len, cs->arg);
+	c->told = true;
+	if (cs->ops->message)
+		cs->ops->message(c, line, cs->arg);
+	else
+		pass_message(cs, c, line);
+	return 0;
+}
+
+/* Hands on the whole lines of b, of which those before `seen` hold no newline, and keeps the rest. */
+static int take_lines(struct children *cs, struct child *c, bool is_err, struct buf *b, size_t seen)
+{
+	char *line = b->data, *end = b->data + b->len, *newline;
+	int ret = 0;
+
+	while (!ret && (newline = memchr(line + seen, '\n', (size_t)(end - line) - seen))) {
+		*newline = '\0';
+		ret = take_line(cs, c, is_err, line, (size_t)(newline - line));
+		line = newline + 1;
+		seen = 0;
+	}
+	b->len = (size_t)(end - line);
+	memmove(b->data, line, b->len);
+	return ret;
+}
+
+static int broke_off(struct child *c, const char *why)
+{
+	msg_error("%s: %s", c->name, why);
+	c->failed = true;
+	child_kill(c);
+	return 0;
+}
+
+/* One read. 1: there may be more; 0: nothing now; other: what a callback said. */
+static int child_read(struct children *cs, struct child *c, bool is_err)
+{
+	struct buf *b = is_err ? &c->err_line : &c->out_line;
+	int *fd = is_err ? &c->err : &c->out, ret;
+	char data[CHUNK];
+	size_t seen = b->len;
+	ssize_t n = read(*fd, data, sizeof(data));
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0) {
+		close(*fd);
+		*fd = -1;
+		return 0;
+	}
+	buf_add(b, data, (size_t)n);
+	if (b->failed)
+		return broke_off(c, "out of memory for its line");
+	ret = take_lines(cs, c, is_err, b, seen);
+	if (!ret && b->len > LINE_LIMIT) {
+		b->len = 0;
+		return broke_off(c, "a line without an end: killed");
+	}
+	return ret ? ret : 1;
+}
+
+/* ---- ends ---- */
+
+/* It has ended: what it still said, how it ended. */
+static int child_end(struct children *cs, struct child *c)
+{
+	size_t total = 0;
+	int ret = 1;
+
+	while (c->out >= 0 && ret == 1 && (total += CHUNK) < LEFTOVER)
+		ret = child_read(cs, c, false);
+	if (ret && ret != 1)
+		return ret;
+	for (ret = 1; c->err >= 0 && ret == 1 && (total += CHUNK) < LEFTOVER;)
+		ret = child_read(cs, c, true);
+	if (c->err_line.len)
+		take_line(cs, c, true, c->err_line.data, c->err_line.len);
+	if (c->out_line.len && !c->killed && !cs->stopping) {
+		msg_error("%s: its last line is cut off", c->name);
+		c->failed = true;
+	}
+	child_reap(c, cs->stopping);
+	return cs->ops->ended ? cs->ops->ended(c, cs->arg) : 0;
+}
+
+static int child_serve(struct children *cs, struct child *c, const struct pollfd fds[3])
+{
+	int ret = 0;
+
+	if (fds[2].revents)
+		return child_end(cs, c);
+	if (fds[0].revents)
+		ret = child_read(cs, c, false);
+	if ((!ret || ret == 1) && fds[1].revents)
+		ret = child_read(cs, c, true);
+	return ret == 1 ? 0 : ret;
+}
+
+/* ---- the loop ---- */
+
+static size_t poll_set(struct children *cs)
+{
+	size_t alive = 0;
+
+	cs->fds[0] = (struct pollfd){ .fd = cs->watch };
+	for (size_t i = 0; i < cs->n; i++) {
+		const struct child *c = cs->v[i];
+		struct pollfd *fds = cs->fds + 1 + 3 * i;
+
+		fds[0] = (struct pollfd){ .fd = c->out, .events = POLLIN };
+		fds[1] = (struct pollfd){ .fd = c->err, .events = POLLIN };
+		fds[2] = (struct pollfd){ .fd = c->pidfd, .events = POLLIN };
+		alive += !c->ended;
+	}
+	return alive;
+}
+
+static int serve_all(struct children *cs)
+{
+	int ret = 0;
+
+	if (cs->fds[0].revents & (POLLERR | POLLHUP)) {
+		cs->watch = -1;
+		return -EPIPE;
+	}
+	for (size_t i = 0; i < cs->n && !ret; i++)
+		if (!cs->v[i]->ended)
+			ret = child_serve(cs, cs->v[i], cs->fds + 1 + 3 * i);
+	return ret;
+}
+
+int children_run(struct children *cs, uint64_t due)
+{
+	int ret = 0;
+
+	while (!ret && poll_set(cs)) {
+		int n = process_poll(cs->fds, 1 + 3 * cs->n, due, cs->stopping);
+
+		if (n == -EINTR && process_stopping() && !cs->stopping) {
+			cs->stopping = true;
+			return -EINTR;
+		}
+		if (n > 0)
+			ret = serve_all(cs);
+		else if (n < 0 && n != -EINTR)
+			ret = n;
+		if (!ret && process_now() >= due)
+			return poll_set(cs) ? -ETIME : 0;
+	}
+	return ret;
+}
+
+static void signal_all(struct children *cs, int sig)
+{
+	for (size_t i = 0; i < cs->n; i++)
+		if (!cs->v[i]->ended)
+			child_signal(cs->v[i], sig);
+}
+
+int children_stop(struct children *cs)
+{
+	int ret;
+
+	cs->stopping = true;
+	signal_all(cs, SIGTERM);
+	ret = children_run(cs, process_now() + GRACE);
+	if (ret != -ETIME)
+		return ret;
+	for (size_t i = 0; i < cs->n; i++) {
+		if (cs->v[i]->ended)
+			continue;
+		msg_error("%s: did not end when asked to: killed", cs->v[i]->name);
+		cs->v[i]->failed = true;
+		child_kill(cs->v[i]);
+	}
+	return children_run(cs, UINT64_MAX);
+}
+
+/* Nobody hears them any more: each gets a moment to put its things away. */
+static void end_unheard(struct children *cs)
+{
+	uint64_t due = process_now() + GRACE_UNHEARD;
+	int n = 1;
+
+	signal_all(cs, SIGTERM);
+	for (size_t i = 0; i < cs->n; i++) {
+		util_close(&cs->v[i]->out);
+		util_close(&cs->v[i]->err);
+		cs->v[i]->out = cs->v[i]->err = -1;
+		cs->v[i]->killed = true;
+	}
+	cs->watch = -1;
+	while (poll_set(cs) && (n > 0 || n == -EINTR) && process_now() < due) {
+		n = process_poll(cs->fds, 1 + 3 * cs->n, due, true);
+		for (size_t i = 0; n > 0 && i < cs->n; i++)
+			if (cs->fds[3 + 3 * i].revents)
+				child_reap(cs->v[i], true);
+	}
+	signal_all(cs, SIGKILL);
+	for (size_t i = 0; i < cs->n; i++)
+		if (!cs->v[i]->ended)
+			child_reap(cs->v[i], true);
+}
+
+void children_close(struct children *cs)
+{
+	if (!cs)
+		return;
+	if (cs->n)
+		end_unheard(cs);
+	for (size_t i = 0; i < cs->n; i++)
+		child_free(cs->v[i]);
+	for (size_t i = 0; i < cs->nsaid; i++)
+		free(cs->said[i].text);
+	close(cs->null);
+	free(cs->said);
+	free(cs->fds);
+	free(cs->v);
+	free(cs);
+}
