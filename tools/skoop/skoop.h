@@ -23,8 +23,31 @@ int cmd_run(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_targets(int argc, char **argv);
 
-/* Writes b to stdout and frees it. EXIT_OK, also where the reader left; EXIT_FAILED after one msg_error. */
+/*
+ * All there is to say, at the end of a command: writes b to stdout, which is closed, and frees it. EXIT_OK, also where
+ * the reader left; EXIT_FAILED after one msg_error.
+ */
 int print_buf(struct buf *b);
+
+/* For commands with few options: -j, --complete, -h, and max_args arguments at most. */
+struct plain_options {
+	bool json;     /* JSON Lines */
+	bool complete; /* words for a shell's completion, a tab, what they are; silent on errors */
+	char *arg;
+};
+/* A negative value: go on; else the exit code, and all has been said. */
+int plain_options(int argc, char **argv, const char *help, int max_args, struct plain_options *opt);
+
+/* Settles the table's columns and adds all of it to b. */
+struct table;
+void table_show(struct table *t, struct buf *b);
+
+/* Becomes another program. Returns only if it cannot: an exit code after one msg_error. */
+int program_exec(const char *path, char **argv);
+/* Becomes the manual viewer, if there is one and it has the page. */
+void manual_show(const char *page);
+/* The manual page of the probe, else its --help. An exit code. */
+int probe_help(const char *name);
 
 /* ---- probes: the skoop-* programs beside this one, then those in $SKOOP_EXEC_PATH ---- */
 

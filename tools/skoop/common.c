@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What commands do alike: their few options, their answer on stdout, another program in their place. */
+#include "skoop.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+
+#include "libcommon/process.h"
+#include "libcommon/table.h"
+
+int print_buf(struct buf *b)
+{
+	int err = b->failed ? -ENOMEM : process_write(STDOUT_FILENO, b->data, b->len);
+
+	buf_free(b);
+	if (!err && close(STDOUT_FILENO))
+		err = -errno; /* a full disk behind the network is sometimes told only now */
+	if (!err || err == -EPIPE)
+		return EXIT_OK;
+	msg_error("write error: %s", strerror(-err));
+	return EXIT_FAILED;
+}
+
+static int show_help(const char *help)
+{
+	struct buf b = { 0 };
+
+	buf_str(&b, help);
+	return print_buf(&b);
+}
+
+int plain_options(int argc, char **argv, const char *help, int max_args, struct plain_options *opt)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "complete", no_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{}
+	};
+	int key;
+
+	*opt = (struct plain_options){ 0 };
+	while ((key = getopt_long(argc, argv, "jh", options, NULL)) != -1) {
+		switch (key) {
+		case 'j': opt->json = true; break;
+		case 'c': opt->complete = true; break;
+		case 'h': return show_help(help);
+		default: return EXIT_USAGE; /* getopt has said why */
+		}
+	}
+	if (argc - optind > max_args) {
+		msg_error("too many arguments: '%s'", argv[optind + max_args]);
+		return EXIT_USAGE;
+	}
+	if (optind < argc)
+		opt->arg = argv[optind];
+	return -1;
+}
+
+void table_show(struct table *t, struct buf *b)
+{
+	table_fit(t, 0);
+	table_head(t, b);
+	for (size_t i = 0; i < table_rows(t); i++)
+		table_row(t, i, b);
+	b->failed |= t->failed || t->text.failed;
+}
+
+int program_exec(const char *path, char **argv)
+{
+	process_restore();
+	if (process_stopping())
+		return EXIT_OK;
+	execv(path, argv);
+	msg_error("%s: %s", path, strerror(errno));
+	return EXIT_FAILED;
+}
+
+/* The manual viewer; NULL: there is none. The caller frees it. */
+static char *man_path(void)
+{
+	const char *env = getenv("PATH");
+	auto_free char *list = strdup(env ? env : "/usr/bin:/bin");
+	char *save = NULL, *path;
+
+	for (char *dir = list ? strtok_r(list, ":", &save) : NULL; dir; dir = strtok_r(NULL, ":", &save)) {
+		if (asprintf(&path, "%s/man", dir) < 0)
+			return NULL;
+		if (!access(path, X_OK))
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
+static int drop_line(struct child *c, char *line, size_t len, void *arg)
+{
+	(void)c, (void)line, (void)len, (void)arg;
+	return 0;
+}
+
+static void drop_message(struct child *c, const char *line, void *arg)
+{
+	(void)c, (void)line, (void)arg;
+}
+
+/* Whether man knows the page: asked, since its own complaint would be all a person gets to see. */
+static bool manual_there(const char *man, const char *page)
+{
+	static const struct children_ops ops = { drop_line, drop_message, NULL };
+	const char *const args[] = { "-w", page, NULL };
+	struct children *cs;
+	bool there;
+
+	if (children_open(&ops, NULL, -1, &cs))
+		return false;
+	there = !children_add(cs, man, args, NULL) && !children_run(cs, process_now() + 5 * NSEC_PER_SEC) &&
+		children_get(cs, 0)->code == 0;
+	children_close(cs);
+	return there;
+}
+
+void manual_show(const char *page)
+{
+	auto_free char *man = man_path();
+	char *argv[] = { (char[]){ "man" }, (char *)page, NULL };
+
+	if (man && manual_there(man, page))
+		program_exec(man, argv);
+}
+
+int probe_help(const char *name)
+{
+	char page[128], *argv[] = { page, (char[]){ "--help" }, NULL };
+	const struct probe_info *p;
+	struct probes ps;
+	int code;
+
+	if (probes_find(&ps))
+		return EXIT_FAILED;
+	p = probes_get(&ps, name);
+	snprintf(page, sizeof(page), "skoop-%s", name);
+	if (p)
+		manual_show(page);
+	code = p ? program_exec(p->path, argv) : EXIT_USAGE;
+	if (!p)
+		msg_error("no probe or command is named '%s'; see skoop list", name);
+	probes_free(&ps);
+	return code;
+}

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* skoop explain - what a name means, offline: metrics and events as their probes tell it, findings of snapshot. */
+#include "skoop.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "libcommon/array.h"
+#include "libcommon/describe.h"
+#include "libcommon/format.h"
+#include "libcommon/table.h"
+
+static const char help[] =
+	"Usage: skoop explain [-j] [NAME]\n"
+	"What NAME means, what is normal, what usually causes it and what to do next. NAME is a metric (in full, "
+	"without\nits prefix, or as the kernel and nstat spell it), an event, a finding of snapshot or a probe. Without "
+	"NAME: all names.\n\n"
+	"  -j, --json      JSON Lines\n"
+	"      --complete  words for a shell's completion\n"
+	"  -h, --help      this help\n";
+
+static const char project[] = "kubeskoop_";
+
+/* One thing that has a name. */
+struct entry {
+	const char *probe;
+	bool here;          /* the probe was found */
+	const char *name;   /* of a metric in full */
+	const char *brief;  /* without prefixes; NULL: an event */
+	const char *key, *type, *unit, *scope, *origin, *help;
+	struct advice advice;
+};
+
+struct entries {
+	struct entry *v;
+	size_t n, size;
+	char **made; /* names put together here */
+	size_t nmade, made_size;
+	bool failed;
+};
+
+static void entry_add(struct entries *es, const struct entry *e)
+{
+	if (es->failed || array_grow(&es->v, &es->size, es->n + 1))
+		es->failed = true;
+	else
+		es->v[es->n++] = *e;
+}
+
+static void entries_free(struct entries *es)
+{
+	for (size_t i = 0; i < es->nmade; i++)
+		free(es->made[i]);
+	free(es->made);
+	free(es->v);
+}
+
+static const char *skip(const char *text, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return strncasecmp(text, prefix, len) ? NULL : text + len;
+}
+
+/* tcpext_listendrops of kubeskoop_tcpext_listendrops. */
+static const char *without_project(const char *name)
+{
+	const char *rest = skip(name, project);
+
+	return rest ? rest : name;
+}
+
+static const char *brief_of(const char *name, const char *prefix)
+{
+	const char *rest = skip(without_project(name), prefix);
+
+	return rest && *rest == '_' ? rest + 1 : name;
+}
+
+static void add_probe(struct entries *es, const struct probe_info *p)
+{
+	for (size_t i = 0; i < p->nmetrics; i++) {
+		const struct probe_metric *m = &p->metrics[i];
+
+		entry_add(es, &(struct entry){ p->name, true, m->name, brief_of(m->name, p->prefix), m->key, m->type,
+					       m->unit, m->scope, m->origin, m->help, m->advice });
+	}
+	for (size_t i = 0; i < p->nevents; i++)
+		entry_add(es, &(struct entry){ .probe = p->name, .here = true, .name = p->events[i].name,
+					       .help = p->events[i].help, .advice = p->events[i].advice });
+}
+
+static const char *name_make(struct entries *es, const struct term *t, const struct metric *m)
+{
+	char *name;
+
+	if (array_grow(&es->made, &es->made_size, es->nmade + 1) ||
+	    asprintf(&name, "%s%s_%s", project, t->prefix, m->name) < 0) {
+		es->failed = true;
+		return m->name;
+	}
+	return es->made[es->nmade++] = name;
+}
+
+static void add_term(struct entries *es, const struct term *t)
+{
+	for (const struct metric *m = t->metrics; m && m->name; m++)
+		entry_add(es, &(struct entry){ t->probe, false, name_make(es, t, m), m->name, m->key,
+					       m->type == COUNTER ? "counter" : "gauge", m->unit,
+					       m->scope == SCOPE_HOST ? "host" : "netns", "contract", m->help,
+					       m->advice });
+	for (const struct event *e = t->events; e && e->name; e++)
+		entry_add(es, &(struct entry){ .probe = t->probe, .name = e->name, .help = e->help,
+					       .advice = e->advice });
+}
+
+static void entries_load(struct entries *es, const struct probes *ps)
+{
+	for (size_t i = 0; i < ps->n; i++)
+		add_probe(es, &ps->v[i]);
+	for (const struct term *t = terms; t->probe; t++)
+		if (!probes_get(ps, t->probe))
+			add_term(es, t);
+}
+
+/* ---- finding a name ---- */
+
+/* The kernel's own spelling: Group:Key, Key, or nstat's GroupKey. */
+static bool key_is(const char *key, const char *name)
+{
+	const char *colon = strchr(key, ':');
+	size_t group = colon ? (size_t)(colon - key) : 0;
+
+	if (!strcasecmp(key, name))
+		return true;
+	return colon && (!strcasecmp(colon + 1, name) ||
+			 (!strncasecmp(key, name, group) && !strcasecmp(colon + 1, name + group)));
+}
+
+static bool entry_is(const struct entry *e, const char *name)
+{
+	const char *rest = without_project(name);
+
+	if (!e->brief)
+		return !strcasecmp(e->name, name);
+	return !strcasecmp(without_project(e->name), rest) || !strcasecmp(e->brief, rest) ||
+	       (e->key && key_is(e->key, name));
+}
+
+static void offer_all(const struct entries *es, const struct probes *ps, struct nearest *near)
+{
+	const char *title, *finding;
+
+	for (size_t i = 0; i < es->n; i++) {
+		const struct entry *e = &es->v[i];
+		const char *colon = e->key ? strchr(e->key, ':') : NULL;
+
+		nearest_offer(near, e->brief ? e->brief : e->name);
+		if (e->brief)
+			nearest_offer(near, without_project(e->name));
+		if (colon)
+			nearest_offer(near, colon + 1);
+	}
+	for (size_t i = 0; (finding = finding_name(i, &title)); i++)
+		nearest_offer(near, finding);
+	for (size_t i = 0; i < ps->n; i++)
+		nearest_offer(near, ps->v[i].name);
+}
+
+/* ---- what is said ---- */
+
+static void say_line(struct buf *b, const char *what, const char *text)
+{
+	if (text)
+		buf_printf(b, "  %-8s %s\n", what, text);
+}
+
+static void say_kind(const struct entry *e, struct buf *b)
+{
+	if (!e->brief) {
+		say_line(b, "is", "an event");
+		return;
+	}
+	buf_printf(b, "  %-8s a %s%s%s, %s%s%s\n", "is", e->type, e->unit ? " of " : "", e->unit ? e->unit : "",
+		   e->scope && !strcmp(e->scope, "host") ? "one for the machine" : "one for each network namespace",
+		   e->key ? "; the kernel's " : "", e->key ? e->key : "");
+}
+
+static void say_entry(const struct entry *e, struct buf *b)
+{
+	bool option = e->origin && !strcmp(e->origin, "all");
+
+	explain_advice(e->name, e->help, &e->advice, b);
+	say_kind(e, b);
+	buf_printf(b, "  %-8s skoop %s%s%s\n", "see", e->probe, option ? ", with -a or an option of its own" : "",
+		   e->here ? "" : " (not found here)");
+}
+
+static void json_pair(struct buf *b, const char *key, const char *text)
+{
+	if (!text)
+		return;
+	buf_printf(b, ",\"%s\":", key);
+	buf_json(b, text, strlen(text));
+}
+
+static void say_json(const struct entry *e, struct buf *b)
+{
+	buf_str(b, "{\"schema\":1,\"kind\":\"explanation\"");
+	json_pair(b, e->brief ? "metric" : "event", e->name);
+	json_pair(b, "probe", e->probe);
+	buf_printf(b, ",\"found\":%s", e->here ? "true" : "false");
+	json_pair(b, "type", e->type);
+	json_pair(b, "unit", e->unit);
+	json_pair(b, "scope", e->scope);
+	json_pair(b, "origin", e->origin);
+	json_pair(b, "key", e->key);
+	json_pair(b, "help", e->help);
+	json_pair(b, "means", e->advice.means);
+	json_pair(b, "normal", e->advice.normal);
+	json_pair(b, "causes", e->advice.causes);
+	json_pair(b, "confirm", e->advice.confirm);
+	json_pair(b, "remedy", e->advice.remedy);
+	buf_str(b, "}\n");
+}
+
+static void say_probe(const struct probe_info *p, struct buf *b)
+{
+	buf_printf(b, "skoop-%s: %s\n", p->name, p->question ? p->question : p->summary ? p->summary : "");
+	say_line(b, "source", p->source);
+	say_line(b, "overhead", p->overhead);
+	say_line(b, "needs", p->needs);
+	buf_printf(b, "  %-8s", "names");
+	for (size_t i = 0; i < p->nmetrics; i++)
+		if (!p->metrics[i].origin || strcmp(p->metrics[i].origin, "all"))
+			buf_printf(b, " %s", brief_of(p->metrics[i].name, p->prefix));
+	for (size_t i = 0; i < p->nevents; i++)
+		buf_printf(b, " %s", p->events[i].name);
+	buf_str(b, "\n");
+}
+
+static void say_finding(const char *name, bool json, struct buf *b)
+{
+	struct buf text = { 0 };
+
+	if (!finding_explain(name, &text))
+		return;
+	if (b->len && !json)
+		buf_str(b, "\n");
+	if (json) {
+		buf_str(b, "{\"schema\":1,\"kind\":\"explanation\"");
+		json_pair(b, "finding", name);
+		json_pair(b, "text", text.data ? text.data : "");
+		buf_str(b, "}\n");
+	} else {
+		buf_add(b, text.data, text.len);
+	}
+	b->failed |= text.failed;
+	buf_free(&text);
+}
+
+/* Everything of that name: several probes may have one. */
+static void say_all(const struct entries *es, const struct probes *ps, const char *name, bool json, struct buf *b)
+{
+	const struct probe_info *p = probes_get(ps, name);
+
+	for (size_t i = 0; i < es->n; i++) {
+		if (!entry_is(&es->v[i], name))
+			continue;
+		if (b->len && !json)
+			buf_str(b, "\n");
+		if (json)
+			say_json(&es->v[i], b);
+		else
+			say_entry(&es->v[i], b);
+	}
+	say_finding(name, json, b);
+	if (!b->len && p && !json)
+		say_probe(p, b);
+}
+
+static int unknown(const struct entries *es, const struct probes *ps, const char *name)
+{
+	struct nearest near = { .name = without_project(name) };
+	struct buf b = { 0 };
+
+	offer_all(es, ps, &near);
+	nearest_print(&near, &b);
+	msg_error("no metric, event, finding or probe is named '%s'%s", name, b.data ? b.data : "");
+	buf_free(&b);
+	return EXIT_USAGE;
+}
+
+/* ---- all names ---- */
+
+static void list_row(struct table *t, const char *name, const char *kind, const char *from, const char *says)
+{
+	table_str(t, name);
+	table_str(t, kind);
+	table_str(t, from ? from : "-");
+	table_str(t, says ? says : "-");
+}
+
+static void list_table(const struct entries *es, struct buf *b)
+{
+	struct table t = { 0 };
+	const char *finding, *title;
+
+	table_column(&t, "name", COL_WHOLE, 0);
+	table_column(&t, "kind", COL_WHOLE, 0);
+	table_column(&t, "probe", COL_WHOLE, 0);
+	table_column(&t, "says", COL_WHOLE, 0);
+	for (size_t i = 0; i < es->n; i++)
+		list_row(&t, es->v[i].name, es->v[i].brief ? "metric" : "event", es->v[i].probe, es->v[i].help);
+	for (size_t i = 0; (finding = finding_name(i, &title)); i++)
+		list_row(&t, finding, "finding", NULL, title);
+	table_show(&t, b);
+	table_free(&t);
+}
+
+static void list_complete(const struct entries *es, struct buf *b)
+{
+	const char *finding, *title;
+
+	for (size_t i = 0; i < es->n; i++)
+		buf_printf(b, "%s\t%s\n", without_project(es->v[i].name), es->v[i].help ? es->v[i].help : "");
+	for (size_t i = 0; (finding = finding_name(i, &title)); i++)
+		buf_printf(b, "%s\t%s\n", finding, title);
+}
+
+static int answer(const struct entries *es, const struct probes *ps, const struct plain_options *opt)
+{
+	struct buf b = { 0 };
+
+	if (opt->complete)
+		list_complete(es, &b);
+	else if (opt->arg)
+		say_all(es, ps, opt->arg, opt->json, &b);
+	else if (opt->json)
+		for (size_t i = 0; i < es->n; i++)
+			say_json(&es->v[i], &b);
+	else
+		list_table(es, &b);
+	if (opt->arg && !opt->complete && !b.len && !b.failed)
+		return unknown(es, ps, opt->arg);
+	return print_buf(&b);
+}
+
+int cmd_explain(int argc, char **argv)
+{
+	struct plain_options opt;
+	struct entries es = { 0 };
+	struct probes ps;
+	int code = plain_options(argc, argv, help, 1, &opt);
+
+	if (code >= 0)
+		return code;
+	if (opt.complete)
+		msg_level_set(MSG_QUIET);
+	if (opt.arg)
+		opt.arg[strcspn(opt.arg, "{ \t\n")] = '\0'; /* a whole series, as a dashboard shows it */
+	code = EXIT_FAILED;
+	if (probes_find(&ps))
+		return code;
+	if (!probes_describe_all(&ps)) {
+		entries_load(&es, &ps);
+		if (es.failed)
+			msg_error("out of memory");
+		else
+			code = answer(&es, &ps, &opt);
+	}
+	entries_free(&es);
+	probes_free(&ps);
+	return code;
+}
