@@ -103,7 +103,7 @@ static int unknown(const struct probes *ps, const char *word)
 	return EXIT_USAGE;
 }
 
-static int dispatch(int argc, char **argv)
+static int dispatch(char **argv)
 {
 	const struct probe_info *p;
 	struct probes ps;
@@ -134,5 +134,5 @@ int main(int argc, char **argv)
 		msg_error("unknown option '%s'; skoop alone shows what there is", word);
 		return EXIT_USAGE;
 	}
-	return dispatch(argc - 1, argv + 1);
+	return dispatch(argv + 1);
 }

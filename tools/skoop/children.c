@@ -14,7 +14,6 @@
 #define LINE_LIMIT (1 << 20)
 #define CHUNK 65536
 #define LEFTOVER (4 << 20) /* of a dead child's pipes: more is somebody else's who still writes */
-#define GRACE (5 * NSEC_PER_SEC)
 #define GRACE_UNHEARD NSEC_PER_SEC
 
 /* What a child has said, so that thirteen children say it once. */
@@ -267,24 +266,31 @@ static int serve_all(struct children *cs)
 	return ret;
 }
 
+int children_step(struct children *cs, uint64_t due)
+{
+	int n;
+
+	if (!poll_set(cs))
+		return 0;
+	n = process_poll(cs->fds, 1 + 3 * cs->n, due, cs->stopping);
+	if (n == -EINTR && process_stopping() && !cs->stopping) {
+		cs->stopping = true;
+		return -EINTR;
+	}
+	if (n < 0 && n != -EINTR)
+		return n;
+	n = n > 0 ? serve_all(cs) : 0;
+	if (n)
+		return n;
+	return process_now() >= due ? -ETIME : 1;
+}
+
 int children_run(struct children *cs, uint64_t due)
 {
-	int ret = 0;
+	int ret;
 
-	while (!ret && poll_set(cs)) {
-		int n = process_poll(cs->fds, 1 + 3 * cs->n, due, cs->stopping);
-
-		if (n == -EINTR && process_stopping() && !cs->stopping) {
-			cs->stopping = true;
-			return -EINTR;
-		}
-		if (n > 0)
-			ret = serve_all(cs);
-		else if (n < 0 && n != -EINTR)
-			ret = n;
-		if (!ret && process_now() >= due)
-			return poll_set(cs) ? -ETIME : 0;
-	}
+	while ((ret = children_step(cs, due)) == 1)
+		;
 	return ret;
 }
 
@@ -295,15 +301,14 @@ static void signal_all(struct children *cs, int sig)
 			child_signal(cs->v[i], sig);
 }
 
-int children_stop(struct children *cs)
+void children_ask(struct children *cs)
 {
-	int ret;
-
 	cs->stopping = true;
 	signal_all(cs, SIGTERM);
-	ret = children_run(cs, process_now() + GRACE);
-	if (ret != -ETIME)
-		return ret;
+}
+
+void children_kill(struct children *cs)
+{
 	for (size_t i = 0; i < cs->n; i++) {
 		if (cs->v[i]->ended)
 			continue;
@@ -311,7 +316,6 @@ int children_stop(struct children *cs)
 		cs->v[i]->failed = true;
 		child_kill(cs->v[i]);
 	}
-	return children_run(cs, UINT64_MAX);
 }
 
 /* Nobody hears them any more: each gets a moment to put its things away. */

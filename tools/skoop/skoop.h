@@ -151,12 +151,19 @@ size_t children_count(const struct children *cs);
 struct child *children_get(struct children *cs, size_t i);
 
 /*
- * Carries lines. 0: all have ended; -ETIME: it is `due` (process_now() time); -EINTR: a signal asked to stop (told
- * once); -EPIPE: the reader of our stdout left; or what a callback said.
+ * Waits until there is something to carry, and carries it. 1: go on; 0: all have ended; -ETIME: it is `due`
+ * (process_now() time); -EINTR: a signal asked to stop (told once); -EPIPE: the reader of `watch` left; or what a
+ * callback said.
  */
+int children_step(struct children *cs, uint64_t due);
+/* Steps until it is something else than 1. */
 int children_run(struct children *cs, uint64_t due);
-/* Asks all to end, carries their last lines; kills those that have not ended in 5 s, after one msg_error. As above. */
-int children_stop(struct children *cs);
+/* How long an end may take that was asked for: kernel programs are detached, last counters printed. */
+#define CHILDREN_GRACE (5 * NSEC_PER_SEC)
+/* Asks all to end (SIGTERM); go on with steps to hear their last lines. */
+void children_ask(struct children *cs);
+/* Kills those that have not ended, with a message each; go on with steps. */
+void children_kill(struct children *cs);
 /* Kills one, without a word. */
 void child_kill(struct child *c);
 /* Ends what still runs, unheard, and waits for it. cs may be NULL. */
