@@ -48,7 +48,7 @@ uint64_t caps_effective(void)
 	return status_value("CapEff", hex, sizeof(hex)) && !parse_hex(hex, &set) ? set : 0;
 }
 
-static void caps_list(struct buf *b, uint64_t set)
+void caps_list(struct buf *b, uint64_t set)
 {
 	const char *separator = "";
 

@@ -120,7 +120,8 @@ void child_reap(struct child *c, bool stopping)
 		c->code = EXIT_FAILED;
 	if (!WIFSIGNALED(status) || c->killed)
 		return;
-	if (stopping && WTERMSIG(status) == SIGTERM)
+	c->cut_short = stopping && WTERMSIG(status) == SIGTERM;
+	if (c->cut_short)
 		c->code = EXIT_OK; /* ended as asked, before it was ready to do so in style */
 	else
 		msg_error("%s: killed by SIG%s", c->name, sigabbrev_np(WTERMSIG(status)));

@@ -118,12 +118,13 @@ static bool said_before(struct children *cs, const struct child *c, const char *
 	return false;
 }
 
-static void pass_message(struct children *cs, const struct child *c, const char *line)
+static void pass_message(struct children *cs, struct child *c, const char *line)
 {
 	struct buf b = { 0 };
 
 	if (said_before(cs, c, line))
 		return;
+	c->told = true;
 	for (; *line; line++)
 		buf_add(&b, (unsigned char)*line < 0x20 || *line == 0x7f ? "?" : line, 1);
 	buf_str(&b, "\n");
@@ -136,7 +137,6 @@ static int take_line(struct children *cs, struct child *c, bool is_err, char *li
 {
 	if (!is_err)
 		return cs->ops->line(c, line, len, cs->arg);
-	c->told = true;
 	if (cs->ops->message)
 		cs->ops->message(c, line, cs->arg);
 	else

@@ -62,6 +62,10 @@ static void take_header(struct merge *m, struct feed *f, const char *text)
 	f->header = copy;
 	if (m->format != OUT_TSV)
 		return;
+	if (m->nfeeds == 1 && !m->file) {
+		m->ops->line(m, f, text, strlen(text)); /* its events and its counters may have their own */
+		return;
+	}
 	if (!m->header)
 		m->header = strdup(text);
 	if (!m->header) {

@@ -115,7 +115,8 @@ struct child {
 	void *data;       /* the caller's */
 	bool ended;
 	int code;         /* then: its exit code, EXIT_FAILED where it died or broke off */
-	bool told;        /* it has said something on stderr */
+	bool told;        /* something it said on stderr was passed on */
+	bool cut_short;   /* it died by the signal that asked it to end */
 	/* child.c's and children.c's own */
 	bool failed, killed;
 	pid_t pid;

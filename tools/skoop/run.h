@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of `skoop run`: which probes, and which options each of them gets. */
+#ifndef SKOOP_RUN_H
+#define SKOOP_RUN_H
+
+#include "skoop.h"
+
+#include "libcommon/options.h"
+
+struct run_plan {
+	struct probes probes;       /* all that were found */
+	struct probe_info **chosen; /* in the order asked for */
+	size_t n;
+	struct run_args {
+		const char **v; /* NULL-terminated */
+		size_t n, size;
+	} *args;                    /* of each of them */
+	char **made;                /* texts put together here */
+	size_t nmade, made_size;
+
+	/* What concerns the whole. */
+	enum out_format format;
+	const char *write; /* -w FILE, NULL: stdout */
+	uint64_t interval, count, duration;
+	bool no_header, color_given;
+};
+
+/* Whether this probe sends events as they happen, rather than whole rounds. */
+bool run_streams(const struct run_plan *plan, const struct probe_info *p);
+
+/* A negative value: go on; else the exit code, and all has been said. Free it in any case. */
+int run_plan_make(int argc, char **argv, const char *help, struct run_plan *plan);
+void run_plan_free(struct run_plan *plan);
+
+#endif
