@@ -47,18 +47,10 @@ uint64_t field_uint(const struct field *f, const void *record)
 	uint64_t u64;
 
 	switch (f->size) {
-	case 1:
-		memcpy(&u8, at, sizeof(u8));
-		return u8;
-	case 2:
-		memcpy(&u16, at, sizeof(u16));
-		return u16;
-	case 4:
-		memcpy(&u32, at, sizeof(u32));
-		return u32;
-	default:
-		memcpy(&u64, at, sizeof(u64));
-		return u64;
+	case 1: memcpy(&u8, at, sizeof(u8)); return u8;
+	case 2: memcpy(&u16, at, sizeof(u16)); return u16;
+	case 4: memcpy(&u32, at, sizeof(u32)); return u32;
+	default: memcpy(&u64, at, sizeof(u64)); return u64;
 	}
 }
 
@@ -67,14 +59,10 @@ static int64_t field_int(const struct field *f, const void *record)
 	uint64_t v = field_uint(f, record);
 
 	switch (f->size) {
-	case 1:
-		return (int8_t)v;
-	case 2:
-		return (int16_t)v;
-	case 4:
-		return (int32_t)v;
-	default:
-		return (int64_t)v;
+	case 1: return (int8_t)v;
+	case 2: return (int16_t)v;
+	case 4: return (int32_t)v;
+	default: return (int64_t)v;
 	}
 }
 
@@ -104,18 +92,10 @@ void field_text(const struct out *o, const struct field *f, const void *record, 
 	switch (f->type) {
 	case F_UINT:
 	case F_NS:
-	case F_PORT:
-		buf_u64(b, field_uint(f, record));
-		break;
-	case F_INT:
-		buf_i64(b, field_int(f, record));
-		break;
-	case F_STR:
-		buf_add(b, at, strnlen(at, f->size));
-		break;
-	case F_ADDR:
-		buf_address(b, (const uint8_t *)at);
-		break;
+	case F_PORT: buf_u64(b, field_uint(f, record)); break;
+	case F_INT: buf_i64(b, field_int(f, record)); break;
+	case F_STR: buf_add(b, at, strnlen(at, f->size)); break;
+	case F_ADDR: buf_address(b, (const uint8_t *)at); break;
 	case F_PROTO:
 		v = field_uint(f, record);
 		named(b, protocol_name((uint8_t)v), v);
@@ -128,12 +108,9 @@ void field_text(const struct out *o, const struct field *f, const void *record, 
 		v = field_uint(f, record);
 		named(b, f->names ? f->names(v) : NULL, v);
 		break;
-	case F_SYMBOL:
-		symbol_text(o, field_uint(f, record), b);
-		break;
+	case F_SYMBOL: symbol_text(o, field_uint(f, record), b); break;
 	case F_STAGES:
-	case F_STACK:
-		break; /* lists: see field_stage and field_frame */
+	case F_STACK: break; /* lists: see field_stage and field_frame */
 	}
 }
 

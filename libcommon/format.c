@@ -142,20 +142,11 @@ static bool tsv_item_special(unsigned char c)
 static void tsv_put(struct buf *b, unsigned char c)
 {
 	switch (c) {
-	case '\t':
-		buf_str(b, "\\t");
-		break;
-	case '\n':
-		buf_str(b, "\\n");
-		break;
-	case '\r':
-		buf_str(b, "\\r");
-		break;
-	case '\\':
-		buf_str(b, "\\\\");
-		break;
-	default:
-		buf_printf(b, "\\x%02x", c);
+	case '\t': buf_str(b, "\\t"); break;
+	case '\n': buf_str(b, "\\n"); break;
+	case '\r': buf_str(b, "\\r"); break;
+	case '\\': buf_str(b, "\\\\"); break;
+	default: buf_printf(b, "\\x%02x", c);
 	}
 }
 
@@ -273,10 +264,11 @@ void buf_duration(struct buf *b, uint64_t ns)
 const char *protocol_name(uint8_t protocol)
 {
 	static const char *const names[256] = {
-		[1] = "ICMP",	[2] = "IGMP",	  [4] = "IPIP",	   [6] = "TCP",	     [17] = "UDP",
-		[33] = "DCCP",	[41] = "IPv6",	  [47] = "GRE",	   [50] = "ESP",     [51] = "AH",
-		[58] = "ICMPv6", [89] = "OSPF",	  [103] = "PIM",   [108] = "IPComp", [112] = "VRRP",
-		[115] = "L2TP", [132] = "SCTP",	  [136] = "UDPLite", [137] = "MPLS",
+		[1] = "ICMP",   [2] = "IGMP",      [4] = "IPIP",    [6] = "TCP",
+		[17] = "UDP",   [33] = "DCCP",     [41] = "IPv6",   [47] = "GRE",
+		[50] = "ESP",   [51] = "AH",       [58] = "ICMPv6", [89] = "OSPF",
+		[103] = "PIM",  [108] = "IPComp",  [112] = "VRRP",  [115] = "L2TP",
+		[132] = "SCTP", [136] = "UDPLite", [137] = "MPLS",
 	};
 
 	return names[protocol];
@@ -285,9 +277,9 @@ const char *protocol_name(uint8_t protocol)
 const char *tcp_state_name(uint8_t state)
 {
 	static const char *const names[] = {
-		NULL,	    "ESTABLISHED", "SYN_SENT",	 "SYN_RECV", "FIN_WAIT1",
-		"FIN_WAIT2", "TIME_WAIT",   "CLOSE",	  "CLOSE_WAIT", "LAST_ACK",
-		"LISTEN",    "CLOSING",	   "NEW_SYN_RECV",
+		NULL,        "ESTABLISHED", "SYN_SENT",     "SYN_RECV",   "FIN_WAIT1",
+		"FIN_WAIT2", "TIME_WAIT",   "CLOSE",        "CLOSE_WAIT", "LAST_ACK",
+		"LISTEN",    "CLOSING",     "NEW_SYN_RECV",
 	};
 
 	return state < ARRAY_SIZE(names) ? names[state] : NULL;

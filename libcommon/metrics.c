@@ -71,7 +71,10 @@ static struct extra *make_extra(const char *key, size_t len, const struct metric
 	if (!e)
 		return NULL;
 	p = e->text;
-	e->m = (struct metric){ .help = p, .type = like->type, .unit = like->unit, .scope = like->scope,
+	e->m = (struct metric){ .help = p,
+				.type = like->type,
+				.unit = like->unit,
+				.scope = like->scope,
 				.flags = M_ALL | M_MADE | (like->flags & M_SIGNED) };
 	e->key = p;
 	e->key_len = len;

@@ -13,7 +13,7 @@ struct metrics {
 	size_t ntable;
 	const struct metric **v; /* the table's rows, then the extras in order of first appearance */
 	size_t n;
-	size_t next_extra;       /* where the search for the next key starts: keys come in the same order again */
+	size_t next_extra; /* where the search for the next key starts: keys come in the same order again */
 };
 
 /* table: ended by {}, may be NULL. 0 or -ENOMEM. */

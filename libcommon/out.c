@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "field.h"
 #include "format.h"
@@ -32,7 +31,8 @@ struct out {
 
 	size_t event_types;
 	uint64_t events;
-	uint64_t offset, offset_at; /* CLOCK_REALTIME - CLOCK_MONOTONIC, and when that was looked up */
+	uint64_t offset,
+		offset_at; /* CLOCK_REALTIME - CLOCK_MONOTONIC, and when that was looked up */
 	const char *(*symbol)(void *arg, uint64_t address);
 	void *symbol_arg;
 
@@ -40,8 +40,9 @@ struct out {
 };
 
 static const struct out_ops *const formats[] = {
-	[OUT_TABLE] = &out_table,	      [OUT_JSON] = &out_json, [OUT_PROM] = &out_prom,
-	[OUT_OPENMETRICS] = &out_openmetrics, [OUT_TSV] = &out_tsv,
+	[OUT_TABLE] = &out_table, [OUT_JSON] = &out_json,
+	[OUT_PROM] = &out_prom,   [OUT_OPENMETRICS] = &out_openmetrics,
+	[OUT_TSV] = &out_tsv,
 };
 
 static uint64_t clock_ns(const struct out *o, clockid_t id)
@@ -75,21 +76,9 @@ static int write_rendered(struct out *o)
 	else
 		o->err = write_all(o->env.fd, o->buf.data, o->buf.len);
 	if (o->err && o->err != -EPIPE)
-		msg_error("write error: %s%s%s", path ? path : "", path ? ": " : "", strerror(-o->err));
+		msg_error("write error: %s%s%s", path ? path : "", path ? ": " : "",
+			  strerror(-o->err));
 	return o->err;
-}
-
-/* A terminal can change its size at any time. */
-static void look_at_terminal(struct out *o)
-{
-	struct winsize ws;
-
-	if (!o->env.tty || ioctl(o->env.fd, TIOCGWINSZ, &ws))
-		return;
-	if (ws.ws_col)
-		o->env.width = ws.ws_col;
-	if (ws.ws_row)
-		o->env.height = ws.ws_row;
 }
 
 /* ---- metrics ---- */
@@ -106,7 +95,8 @@ void out_metric(struct out *o, const struct target *t, const struct metric *m, u
 	samples_add(o->samples, t, m, value, labels);
 }
 
-const struct metric *out_extra(struct out *o, const char *key, size_t key_len, const struct metric *like)
+const struct metric *out_extra(struct out *o, const char *key, size_t key_len,
+			       const struct metric *like)
 {
 	return samples_extra(o->samples, key, key_len, like);
 }
@@ -146,7 +136,7 @@ int out_flush(struct out *o, bool show)
 	}
 	look_for_growth(o, &r);
 	if (show) {
-		look_at_terminal(o);
+		out_look_at_terminal(&o->env);
 		o->buf.len = 0;
 		o->ops->round(o, &r, &o->buf);
 		err = write_rendered(o);
@@ -187,13 +177,15 @@ static struct target unknown_target(const struct out *o, uint32_t netns, char na
 	if (netns)
 		snprintf(name, 32, "netns:%" PRIu32, netns);
 	else
-		strcpy(name, "netns:unknown");
-	return (struct target){ .node = known ? known->node : "-", .namespace = "-", .pod = name, .netns = netns };
+		snprintf(name, 32, "netns:unknown");
+	return (struct target){
+		.node = known ? known->node : "-", .namespace = "-", .pod = name, .netns = netns
+	};
 }
 
 void out_event(struct out *o, const struct target *t, const void *record, size_t size)
 {
-	struct event_header h;
+	struct event_header h = { 0 };
 	struct target unknown;
 	struct timespec ts;
 	char name[32];
@@ -212,7 +204,7 @@ void out_event(struct out *o, const struct target *t, const void *record, size_t
 		t = &unknown;
 	}
 	ts = event_time(o, h.mono_ns);
-	look_at_terminal(o);
+	out_look_at_terminal(&o->env);
 	o->buf.len = 0;
 	o->ops->event(o, t, &ts, record, &o->buf);
 	if (write_rendered(o))
@@ -230,7 +222,8 @@ static void tell_lost(struct out *o, struct lost *l)
 	l->told = true;
 	l->told_at = clock_ns(o, CLOCK_MONOTONIC);
 	if (!o->ops->lost || o->opt->write) {
-		msg_warn("%" PRIu64 " events lost (%s), %" PRIu64 " in all", count, l->where, l->total);
+		msg_warn("%" PRIu64 " events lost (%s), %" PRIu64 " in all", count, l->where,
+			 l->total);
 		return;
 	}
 	o->env.clock(CLOCK_REALTIME, &ts);

@@ -33,7 +33,8 @@ void out_metric(struct out *o, const struct target *t, const struct metric *m, u
  * A metric the table does not list, for -a: named by `key` in lower case, other than letters and digits dropped; type,
  * unit and scope as `like`. The same key gives the same metric every time. NULL: out of memory (out_flush tells).
  */
-const struct metric *out_extra(struct out *o, const char *key, size_t key_len, const struct metric *like);
+const struct metric *out_extra(struct out *o, const char *key, size_t key_len,
+			       const struct metric *like);
 
 /* `count` things ("processes", "namespaces") could not be read for lack of the capabilities in `caps` (CAP_TO_MASK). */
 void out_denied(struct out *o, const char *things, uint64_t count, uint64_t caps);
@@ -104,32 +105,35 @@ struct sample {
 	const struct metric *metric;
 	const struct target *target;
 	const struct label *labels; /* ended by {} */
-	size_t row;       /* index into the round's rows */
+	size_t row;                 /* index into the round's rows */
 	uint64_t value;
-	uint64_t delta;   /* growth since the last round */
-	bool has_delta;   /* false: gauge, first round, or new series */
+	uint64_t delta; /* growth since the last round */
+	bool has_delta; /* false: gauge, first round, or new series */
 };
 
 struct round {
-	struct timespec ts;    /* CLOCK_REALTIME */
-	const struct sample *samples; /* in descriptor order of metrics, then target order, then order of arrival */
+	struct timespec ts; /* CLOCK_REALTIME */
+	/* In descriptor order of metrics, then target order, then order of arrival. */
+	const struct sample *samples;
 	size_t nsamples;
-	const struct metric *const *metrics; /* those the probe may emit, in order, extras of -a at the end */
+	/* Those the probe may emit, in order, extras of -a at the end. */
+	const struct metric *const *metrics;
 	size_t nmetrics;
-	const struct out_row *rows; /* those samples point to, in target order, then order of arrival */
+	/* Those the samples are in, in target order, then order of arrival. */
+	const struct out_row *rows;
 	size_t nrows;
-	bool rate;             /* with INTERVAL or -d: differences are meaningful */
-	bool base;             /* there is a round before this one, so counters have differences */
+	bool rate; /* with INTERVAL or -d: differences are meaningful */
+	bool base; /* there is a round before this one, so counters have differences */
 };
 
 /* A format. Each appends to b and prints nothing itself. */
 struct out_ops {
 	void (*round)(const struct out *o, const struct round *r, struct buf *b);
 	/* event and lost may be NULL: the format has no place for them. t is never NULL. */
-	void (*event)(const struct out *o, const struct target *t, const struct timespec *ts, const void *record,
-		      struct buf *b);
-	void (*lost)(const struct out *o, const struct timespec *ts, const char *where, uint64_t count,
-		     uint64_t total, struct buf *b);
+	void (*event)(const struct out *o, const struct target *t, const struct timespec *ts,
+		      const void *record, struct buf *b);
+	void (*lost)(const struct out *o, const struct timespec *ts, const char *where,
+		     uint64_t count, uint64_t total, struct buf *b);
 };
 
 extern const struct out_ops out_table, out_json, out_prom, out_openmetrics, out_tsv;
@@ -144,7 +148,7 @@ struct out_header {
 	struct buf columns, line; /* its column names, ended by tabs; the line as it was printed */
 	size_t *widths;           /* of its columns */
 	size_t nwidths, widths_size;
-	unsigned int lines;       /* written since, itself included */
+	unsigned int lines; /* written since, itself included */
 };
 struct out_header *out_header(const struct out *o);
 

@@ -200,8 +200,8 @@ static void json_event(const struct out *o, const struct target *t, const struct
 	buf_str(b, "}\n");
 }
 
-static void json_lost(const struct out *o, const struct timespec *ts, const char *where, uint64_t count,
-		      uint64_t total, struct buf *b)
+static void json_lost(const struct out *o, const struct timespec *ts, const char *where,
+		      uint64_t count, uint64_t total, struct buf *b)
 {
 	add_head(b, "lost", ts);
 	add_probe(b, o);

@@ -85,18 +85,17 @@ static void add_family(struct buf *b, const char *prefix, const struct metric *m
 static void exposition(const struct out *o, const struct round *r, struct buf *b, bool openmetrics)
 {
 	const char *prefix = probe_prefix(out_probe(o));
-	const struct metric *family = NULL;
 	struct row_text labels = { 0 };
 
 	row_text_make(&labels, r, labels_text, b);
 	for (size_t i = 0; i < r->nsamples; i++) {
 		const struct sample *s = &r->samples[i];
 
-		if (s->metric != family)
-			add_family(b, prefix, family = s->metric, openmetrics);
-		add_name(b, prefix, family->name, strlen(family->name));
+		if (!i || s->metric != s[-1].metric)
+			add_family(b, prefix, s->metric, openmetrics);
+		add_name(b, prefix, s->metric->name, strlen(s->metric->name));
 		row_text_add(&labels, s->row, b);
-		buf_value(b, family, s->value);
+		buf_value(b, s->metric, s->value);
 		buf_str(b, "\n");
 	}
 	row_text_free(&labels);

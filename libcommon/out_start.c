@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "options.h"
 #include "writer.h"
@@ -28,7 +29,8 @@ static int check_exposition(const struct probe *p, const struct options *opt)
 		return -EINVAL;
 	}
 	if (opt->format == OUT_OPENMETRICS && opt->write && ends_with(opt->write, ".prom")) {
-		msg_error("%s: the textfile collector does not read openmetrics; use -o prom", opt->write);
+		msg_error("%s: the textfile collector does not read openmetrics; use -o prom",
+			  opt->write);
 		return -EINVAL;
 	}
 	return 0;
@@ -99,7 +101,10 @@ static void system_clock(clockid_t id, struct timespec *now)
 struct out_env out_look_around(const struct options *opt)
 {
 	struct out_env env = {
-		.clock = system_clock, .fd = opt->write ? -1 : STDOUT_FILENO, .width = 80, .height = 24,
+		.clock = system_clock,
+		.fd = opt->write ? -1 : STDOUT_FILENO,
+		.width = 80,
+		.height = 24,
 	};
 	const char *columns = getenv("COLUMNS");
 	uint64_t width;
@@ -109,4 +114,16 @@ struct out_env out_look_around(const struct options *opt)
 	if (columns && !parse_u64(columns, 1, 10000, &width))
 		env.width = (unsigned int)width;
 	return env;
+}
+
+void out_look_at_terminal(struct out_env *env)
+{
+	struct winsize ws;
+
+	if (!env->tty || ioctl(env->fd, TIOCGWINSZ, &ws))
+		return;
+	if (ws.ws_col)
+		env->width = ws.ws_col;
+	if (ws.ws_row)
+		env->height = ws.ws_row;
 }

@@ -69,7 +69,10 @@ static void tsv_round(const struct out *o, const struct round *r, struct buf *b)
 	struct buf ts = { 0 }, metric = { 0 };
 	const struct metric *m = NULL;
 
-	add_header(o, "ts\ttarget_node\ttarget_namespace\ttarget_pod\tprobe\tmetric\ttype\tvalue\tdelta\tlabels", b);
+	add_header(
+		o,
+		"ts\ttarget_node\ttarget_namespace\ttarget_pod\tprobe\tmetric\ttype\tvalue\tdelta\tlabels",
+		b);
 	buf_time_utc(&ts, &r->ts);
 	buf_str(&ts, "\t");
 	row_text_make(&targets, r, target_text, b);

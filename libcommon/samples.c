@@ -100,8 +100,10 @@ static size_t key_metric(const struct samples *s, const struct sample *x)
 }
 
 /* A stable counting sort; afterwards ends[k] is where the samples of key k end. */
-static void sort_by(const struct samples *s, size_t (*key)(const struct samples *, const struct sample *),
-		    const struct sample *from, struct sample *to, size_t n, size_t *ends, size_t nkeys)
+static void sort_by(const struct samples *s,
+		    size_t (*key)(const struct samples *, const struct sample *),
+		    const struct sample *from, struct sample *to, size_t n, size_t *ends,
+		    size_t nkeys)
 {
 	memset(ends, 0, (nkeys + 1) * sizeof(*ends));
 	for (size_t i = 0; i < n; i++)
@@ -214,7 +216,8 @@ static int match_rows(struct samples *s)
 
 static void set_delta(struct sample *x, uint64_t before)
 {
-	bool back = x->metric->flags & M_SIGNED ? (int64_t)x->value < (int64_t)before : x->value < before;
+	bool back = x->metric->flags & M_SIGNED ? (int64_t)x->value < (int64_t)before
+						: x->value < before;
 
 	x->has_delta = true;
 	x->delta = back ? x->value : x->value - before;

@@ -87,7 +87,8 @@ static struct column *widest(struct table *t)
 	for (size_t i = 0; i < t->ncols; i++) {
 		struct column *c = &t->cols[i];
 
-		if (c->flags & (COL_RIGHT | COL_WHOLE) || c->width <= CUT_MIN || c->width <= c->head_len)
+		if (c->flags & (COL_RIGHT | COL_WHOLE) || c->width <= CUT_MIN ||
+		    c->width <= c->head_len)
 			continue;
 		if (!best || c->width > best->width)
 			best = c;
@@ -100,6 +101,8 @@ void table_fit(struct table *t, size_t limit)
 	struct column *c;
 	size_t width;
 
+	if (t->failed || !t->ncols)
+		return;
 	for (size_t i = 0; i < t->ncols; i++)
 		if (t->cols[i].width < t->cols[i].head_len)
 			t->cols[i].width = t->cols[i].head_len;
@@ -155,7 +158,8 @@ static void cut(struct buf *b, const char *s, size_t len, size_t columns, size_t
 	buf_add(b, s + from, len - from);
 }
 
-static void put(const struct column *c, const char *s, size_t len, size_t columns, bool last, struct buf *b)
+static void put(const struct column *c, const char *s, size_t len, size_t columns, bool last,
+		struct buf *b)
 {
 	size_t room = columns < c->width ? c->width - columns : 0;
 
@@ -186,7 +190,8 @@ void table_row(const struct table *t, size_t n, struct buf *b)
 		const struct cell *cell = &t->cells[n * t->ncols + i];
 
 		pad(b, i ? GAP : 0);
-		put(&t->cols[i], t->text.data + cell->at, cell->len, cell->columns, i + 1 == t->ncols, b);
+		put(&t->cols[i], t->text.data + cell->at, cell->len, cell->columns,
+		    i + 1 == t->ncols, b);
 	}
 	buf_str(b, "\n");
 }

@@ -19,7 +19,7 @@ enum column_flags {
 struct column {
 	size_t head, head_len; /* its name, in text */
 	unsigned int flags;
-	size_t width;          /* at least, until table_fit */
+	size_t width; /* at least, until table_fit */
 };
 
 struct cell {

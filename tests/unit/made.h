@@ -23,7 +23,8 @@
 #define HOSTILE "q\"b\\n\nt\te\033r\rx\xff\xc3y\xc3\xa4"
 
 static const struct metric made_metrics[] = {
-	{ "opened", "Made:Opened", COUNTER, "things", "things \"opened\" \\ and\nmore", SCOPE_NETNS },
+	{ "opened", "Made:Opened", COUNTER, "things", "things \"opened\" \\ and\nmore",
+	  SCOPE_NETNS },
 	{ "level", "Made:Level", GAUGE, "things", "things there", SCOPE_NETNS, M_SIGNED },
 	{ "machine", "Made:Machine", COUNTER, "things", "the machine's own", SCOPE_HOST },
 	{ "total", "Made:Total", COUNTER, "things", "all of them", SCOPE_NETNS },
@@ -75,28 +76,39 @@ static const struct field made_fields[] = {
 	{}
 };
 
-static const struct event made_events[] = {
-	{ "MADE_FAST", "something quick" },
-	{ "MADE_SLOW", "something slow" },
-	{}
-};
+static const struct event made_events[] = { { "MADE_FAST", "something quick" },
+					    { "MADE_SLOW", "something slow" },
+					    {} };
 
 static const struct probe made_probe __attribute__((unused)) = {
-	.name = "made_up", .prefix = "made", .metrics = made_metrics,
+	.name = "made_up",
+	.prefix = "made",
+	.metrics = made_metrics,
 };
 static const struct probe made_tracer __attribute__((unused)) = {
-	.name = "made_up", .prefix = "made", .metrics = made_metrics, .events = made_events, .fields = made_fields,
+	.name = "made_up",
+	.prefix = "made",
+	.metrics = made_metrics,
+	.events = made_events,
+	.fields = made_fields,
 };
 
 /* Sorted as targets_load() sorts them. */
 static struct target made_target[] = {
 	{ .node = "node-a", .namespace = "-", .pod = "netns:" HOSTILE, .netns = 4026532300 },
-	{ .node = "node-a", .namespace = "hostNetwork", .pod = "hostNetwork", .netns = 4026531840, .host = true },
+	{ .node = "node-a",
+	  .namespace = "hostNetwork",
+	  .pod = "hostNetwork",
+	  .netns = 4026531840,
+	  .host = true },
 	{ .node = "node-a", .namespace = "shop", .pod = "web-0" },
 };
 enum { ODD, HOST, WEB };
 static const struct targets made_targets __attribute__((unused)) = {
-	.v = made_target, .n = 3, .host = &made_target[HOST], .own = &made_target[HOST],
+	.v = made_target,
+	.n = 3,
+	.host = &made_target[HOST],
+	.own = &made_target[HOST],
 };
 
 static uint64_t made_realtime = 1795383997123456789, made_monotonic = 81234567890123;
@@ -177,7 +189,11 @@ static inline void made_round(struct out *o, uint64_t step, bool show)
 static inline struct made_event made_record(void)
 {
 	return (struct made_event){
-		.hdr = { .mono_ns = 81234567890123, .known = ~0ULL, .netns = 4026532111, .type = 1, .cpu = 3 },
+		.hdr = { .mono_ns = 81234567890123,
+			 .known = ~0ULL,
+			 .netns = 4026532111,
+			 .type = 1,
+			 .cpu = 3 },
 		.latency = 10912345,
 		.location = 0xffffffff81000010,
 		.stages = { 10000, UINT64_MAX, 152118000, 999 },

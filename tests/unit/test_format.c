@@ -25,16 +25,16 @@ static void utf8_is_told_from_what_only_looks_like_it(void **state)
 		{ "\xf0\x9f\x98\x80", 4 },
 		{ "\xf4\x8f\xbf\xbf", 4 },
 		{ "\xed\x9f\xbf", 3 },
-		{ "\x80", 0 },		   /* a continuation alone */
-		{ "\xc3", 0 },		   /* cut off */
+		{ "\x80", 0 }, /* a continuation alone */
+		{ "\xc3", 0 }, /* cut off */
 		{ "\xc3(", 0 },
 		{ "\xe2\x82", 0 },
 		{ "\xe2\x82(", 0 },
-		{ "\xc0\xaf", 0 },	   /* overlong */
+		{ "\xc0\xaf", 0 }, /* overlong */
 		{ "\xc1\xbf", 0 },
 		{ "\xe0\x9f\xbf", 0 },
 		{ "\xf0\x8f\xbf\xbf", 0 },
-		{ "\xed\xa0\x80", 0 },	   /* half of a surrogate pair */
+		{ "\xed\xa0\x80", 0 },     /* half of a surrogate pair */
 		{ "\xf4\x90\x80\x80", 0 }, /* past U+10FFFF */
 		{ "\xf5\x80\x80\x80", 0 },
 		{ "\xff", 0 },
@@ -96,7 +96,8 @@ static void a_terminal_gets_no_control_characters(void **state)
 
 static void numbers_are_whole_at_their_limits(void **state)
 {
-	static const struct metric plain = { .name = "x" }, with_sign = { .name = "x", .flags = M_SIGNED };
+	static const struct metric plain = { .name = "x" },
+				   with_sign = { .name = "x", .flags = M_SIGNED };
 	struct buf b = { 0 };
 
 	(void)state;
@@ -142,7 +143,8 @@ static void durations_have_a_unit_and_three_decimals(void **state)
 
 static void times_are_utc_and_local(void **state)
 {
-	struct timespec ts = { 1795383997, 123456789 }, zero = { 0, 0 }, late = { 4102444799, 999999999 };
+	struct timespec ts = { 1795383997, 123456789 }, zero = { 0, 0 },
+			late = { 4102444799, 999999999 };
 	struct buf b = { 0 };
 
 	(void)state;
@@ -182,7 +184,8 @@ static void kernel_numbers_have_names(void **state)
 
 static void addresses_are_v4_where_they_are(void **state)
 {
-	static const char *const same[] = { "::", "::1", "fd00:9::1", "ff02::1:ff00:1", "2001:db8::a" };
+	static const char *const same[] = { "::", "::1", "fd00:9::1", "ff02::1:ff00:1",
+					    "2001:db8::a" };
 	uint8_t addr[16];
 	struct buf b = { 0 };
 

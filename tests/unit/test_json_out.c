@@ -58,17 +58,20 @@ static void losses_are_records(void **state)
 	(void)state;
 	made_open(&m, &made_tracer);
 	out_lost(m.o, "ringbuf", 17);
-	assert_string_equal(made_text(&m),
-			    "{\"schema\":1,\"kind\":\"lost\",\"ts\":\"2026-11-22T21:46:37.123456789Z\","
-			    "\"probe\":\"made_up\",\"where\":\"ringbuf\",\"count\":17,\"total\":17}\n");
+	assert_string_equal(
+		made_text(&m),
+		"{\"schema\":1,\"kind\":\"lost\",\"ts\":\"2026-11-22T21:46:37.123456789Z\","
+		"\"probe\":\"made_up\",\"where\":\"ringbuf\",\"count\":17,\"total\":17}\n");
 	made_close(&m);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_round_has_values_and_no_delta), cmocka_unit_test(rounds_have_deltas),
-		cmocka_unit_test(events_have_every_field),	     cmocka_unit_test(stacks_need_their_option),
+		cmocka_unit_test(one_round_has_values_and_no_delta),
+		cmocka_unit_test(rounds_have_deltas),
+		cmocka_unit_test(events_have_every_field),
+		cmocka_unit_test(stacks_need_their_option),
 		cmocka_unit_test(losses_are_records),
 	};
 

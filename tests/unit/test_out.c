@@ -51,31 +51,49 @@ static void writing_to_a_file_has_its_conditions(void **state)
 	(void)state;
 	assert_true(fd >= 0);
 	close(fd);
-	assert_int_equal(opened(&made_probe, (struct options){ .format = OUT_JSON, .write = name }), 0);
-	assert_int_equal(opened(&made_probe, (struct options){ .format = OUT_TSV, .write = name }), 0);
-	assert_int_equal(opened(&made_probe, (struct options){ .format = OUT_PROM, .write = name }), 0);
-	assert_int_equal(opened(&made_probe, (struct options){ .format = OUT_OPENMETRICS, .write = name }), 0);
+	assert_int_equal(opened(&made_probe, (struct options){ .format = OUT_JSON, .write = name }),
+			 0);
+	assert_int_equal(opened(&made_probe, (struct options){ .format = OUT_TSV, .write = name }),
+			 0);
+	assert_int_equal(opened(&made_probe, (struct options){ .format = OUT_PROM, .write = name }),
+			 0);
 	assert_int_equal(
-		opened(&made_probe, (struct options){ .format = OUT_PROM, .write = name, .interval = 1 }), 0);
+		opened(&made_probe, (struct options){ .format = OUT_OPENMETRICS, .write = name }),
+		0);
+	assert_int_equal(
+		opened(&made_probe,
+		       (struct options){ .format = OUT_PROM, .write = name, .interval = 1 }),
+		0);
 	catch_begin();
 	assert_int_equal(opened(&made_probe, (struct options){ .write = name }), -EINVAL);
-	assert_int_equal(opened(&made_tracer, (struct options){ .format = OUT_JSON, .write = name }), -EINVAL);
-	assert_int_equal(opened(&made_tracer, (struct options){ .format = OUT_TSV, .write = name }), -EINVAL);
+	assert_int_equal(opened(&made_tracer, (struct options){ .format = OUT_JSON, .write = name }),
+			 -EINVAL);
+	assert_int_equal(opened(&made_tracer, (struct options){ .format = OUT_TSV, .write = name }),
+			 -EINVAL);
 	assert_int_equal(
-		opened(&made_tracer, (struct options){ .format = OUT_JSON, .write = name, .interval = 1 }), -EINVAL);
-	assert_int_equal(opened(&made_probe, (struct options){ .format = OUT_JSON, .write = "/dev/stdout" }), -EINVAL);
-	assert_int_equal(opened(&made_probe, (struct options){ .format = OUT_JSON, .write = "/no/such/x" }), -ENOENT);
-	assert_string_equal(catch_end(),
-			    "skoop: -w takes -o prom, openmetrics, json or tsv\n"
-			    "skoop: -w cannot replace a file by a stream of events; append with >> instead\n"
-			    "skoop: -w cannot replace a file by a stream of events; append with >> instead\n"
-			    "skoop: -w cannot replace a file by a stream of events; append with >> instead\n"
-			    "skoop: /dev/stdout: -w replaces regular files only\n"
-			    "skoop: write error: /no/such/x: No such file or directory\n");
+		opened(&made_tracer,
+		       (struct options){ .format = OUT_JSON, .write = name, .interval = 1 }),
+		-EINVAL);
+	assert_int_equal(
+		opened(&made_probe, (struct options){ .format = OUT_JSON, .write = "/dev/stdout" }),
+		-EINVAL);
+	assert_int_equal(
+		opened(&made_probe, (struct options){ .format = OUT_JSON, .write = "/no/such/x" }),
+		-ENOENT);
+	assert_string_equal(
+		catch_end(),
+		"skoop: -w takes -o prom, openmetrics, json or tsv\n"
+		"skoop: -w cannot replace a file by a stream of events; append with >> instead\n"
+		"skoop: -w cannot replace a file by a stream of events; append with >> instead\n"
+		"skoop: -w cannot replace a file by a stream of events; append with >> instead\n"
+		"skoop: /dev/stdout: -w replaces regular files only\n"
+		"skoop: write error: /no/such/x: No such file or directory\n");
 	/* Counters of a probe with events can be held. */
+	assert_int_equal(opened(&made_tracer,
+				(struct options){ .format = OUT_TSV, .write = name, .interval = 1 }),
+			 0);
 	assert_int_equal(
-		opened(&made_tracer, (struct options){ .format = OUT_TSV, .write = name, .interval = 1 }), 0);
-	assert_int_equal(opened(&made_tracer, (struct options){ .format = OUT_PROM, .write = name }), 0);
+		opened(&made_tracer, (struct options){ .format = OUT_PROM, .write = name }), 0);
 	unlink(name);
 }
 
@@ -107,8 +125,10 @@ static void each_round_replaces_the_file(void **state)
 	close(fd);
 	assert_true(n > 0);
 	text[n] = '\0';
-	assert_non_null(strstr(text, "kubeskoop_made_machine{target_pod=\"hostNetwork\",target_namespace=\"hostNetwork\","
-				     "target_node=\"node-a\"} 1001\n"));
+	assert_non_null(strstr(
+		text,
+		"kubeskoop_made_machine{target_pod=\"hostNetwork\",target_namespace=\"hostNetwork\","
+		"target_node=\"node-a\"} 1001\n"));
 	assert_null(strstr(text, "} 1000\n"));
 	assert_int_equal(out_close(o), 0);
 	unlink(name);
@@ -122,11 +142,13 @@ static void a_series_twice_fails_the_round_and_is_not_printed(void **state)
 	made_open(&m, &made_probe);
 	out_round(m.o, &made_targets);
 	out_metric(m.o, &made_target[WEB], &made_metrics[2], 1, NULL);
-	out_metric(m.o, &made_target[ODD], &made_metrics[2], 1, NULL); /* the host's whatever the target */
+	out_metric(m.o, &made_target[ODD], &made_metrics[2], 1,
+		   NULL); /* the host's whatever the target */
 	catch_begin();
 	assert_int_equal(out_flush(m.o, true), -EEXIST);
-	assert_string_equal(catch_end(),
-			    "skoop: kubeskoop_made_machine of hostNetwork/hostNetwork comes twice in a round\n");
+	assert_string_equal(
+		catch_end(),
+		"skoop: kubeskoop_made_machine of hostNetwork/hostNetwork comes twice in a round\n");
 	assert_string_equal(made_text(&m), "");
 	/* The next round is as good as any. */
 	made_round(m.o, 0, true);
@@ -192,7 +214,8 @@ static void a_reader_that_left_is_no_noise(void **state)
 
 static void a_closed_stdout_is_a_write_error(void **state)
 {
-	int keep = dup(STDOUT_FILENO), null = open("/dev/null", O_RDONLY | O_CLOEXEC), closed, unwritable;
+	int keep = dup(STDOUT_FILENO), null = open("/dev/null", O_RDONLY | O_CLOEXEC), closed,
+	    unwritable;
 	const char *said;
 
 	(void)state;
@@ -208,7 +231,9 @@ static void a_closed_stdout_is_a_write_error(void **state)
 	close(null);
 	assert_int_equal(closed, -EBADF);
 	assert_int_equal(unwritable, -EBADF);
-	assert_string_equal(said, "skoop: write error: Bad file descriptor\nskoop: write error: Bad file descriptor\n");
+	assert_string_equal(
+		said,
+		"skoop: write error: Bad file descriptor\nskoop: write error: Bad file descriptor\n");
 }
 
 static void events_stop_at_their_limit(void **state)

@@ -59,13 +59,14 @@ static void a_total_within_a_name_counts(void **state)
 	out_metric(m.o, &made_target[WEB], &metrics[0], 1, NULL);
 	out_metric(m.o, &made_target[WEB], &metrics[1], 2, NULL);
 	assert_int_equal(out_flush(m.o, true), 0);
-	assert_string_equal(made_text(&m),
-			    "# HELP kubeskoop_x_things all\n# TYPE kubeskoop_x_things counter\n"
-			    "kubeskoop_x_things_total{target_pod=\"web-0\",target_namespace=\"shop\","
-			    "target_node=\"node-a\"} 1\n"
-			    "# HELP kubeskoop_x_subtotal some\n# TYPE kubeskoop_x_subtotal unknown\n"
-			    "kubeskoop_x_subtotal{target_pod=\"web-0\",target_namespace=\"shop\","
-			    "target_node=\"node-a\"} 2\n# EOF\n");
+	assert_string_equal(
+		made_text(&m),
+		"# HELP kubeskoop_x_things all\n# TYPE kubeskoop_x_things counter\n"
+		"kubeskoop_x_things_total{target_pod=\"web-0\",target_namespace=\"shop\","
+		"target_node=\"node-a\"} 1\n"
+		"# HELP kubeskoop_x_subtotal some\n# TYPE kubeskoop_x_subtotal unknown\n"
+		"kubeskoop_x_subtotal{target_pod=\"web-0\",target_namespace=\"shop\","
+		"target_node=\"node-a\"} 2\n# EOF\n");
 	made_close(&m);
 }
 
@@ -81,16 +82,22 @@ static int refused(const struct probe *p, struct options opt)
 
 static void what_is_no_exposition_is_a_usage_error(void **state)
 {
-	static const struct probe events_only = { .name = "x", .events = made_events, .fields = made_fields };
+	static const struct probe events_only = { .name = "x",
+						  .events = made_events,
+						  .fields = made_fields };
 
 	(void)state;
 	for (enum out_format f = OUT_PROM; f <= OUT_OPENMETRICS; f++) {
 		assert_int_equal(refused(&events_only, (struct options){ .format = f }), -EINVAL);
-		assert_int_equal(refused(&made_probe, (struct options){ .format = f, .interval = 1 }), -EINVAL);
-		assert_int_equal(refused(&made_probe, (struct options){ .format = f, .interval = 1, .count = 2 }),
+		assert_int_equal(
+			refused(&made_probe, (struct options){ .format = f, .interval = 1 }),
+			-EINVAL);
+		assert_int_equal(refused(&made_probe,
+					 (struct options){ .format = f, .interval = 1, .count = 2 }),
 				 -EINVAL);
 	}
-	assert_int_equal(refused(&made_probe, (struct options){ .format = OUT_OPENMETRICS, .write = "/tmp/x.prom" }),
+	assert_int_equal(refused(&made_probe, (struct options){ .format = OUT_OPENMETRICS,
+								.write = "/tmp/x.prom" }),
 			 -EINVAL);
 }
 

@@ -25,7 +25,8 @@ static struct round closed(struct samples *s)
 
 static void order_is_metric_target_arrival(void **state)
 {
-	static const struct label eth0[] = { { "device", "eth0" }, {} }, veth9[] = { { "device", "veth9" }, {} };
+	static const struct label eth0[] = { { "device", "eth0" }, {} },
+				  veth9[] = { { "device", "veth9" }, {} };
 	struct samples *s = begin();
 	const struct metric *extra = samples_extra(s, "Xx", 2, opened);
 	struct round r;
@@ -113,7 +114,8 @@ static void targets_and_labels_are_gone_in_the_next_round(void **state)
 static void growth_needs_the_same_target_and_labels(void **state)
 {
 	static const struct label none[] = { {} }, eth0[] = { { "device", "eth0" }, {} },
-				  eth1[] = { { "device", "eth1" }, {} }, kind[] = { { "kind", "eth0" }, {} },
+				  eth1[] = { { "device", "eth1" }, {} },
+				  kind[] = { { "kind", "eth0" }, {} },
 				  both[] = { { "device", "eth0" }, { "kind", "mq" }, {} };
 	const struct label *labels[] = { none, eth0, eth1, kind, both };
 	struct target other = made_target[WEB], moved = made_target[WEB];
@@ -135,10 +137,11 @@ static void growth_needs_the_same_target_and_labels(void **state)
 		samples_add(s, &made_target[HOST], opened, 1, labels[i]);
 		r = closed(s);
 		for (size_t k = 0; k < r.nsamples; k++)
-			assert_int_equal(r.samples[k].has_delta, r.samples[k].target == &made_target[WEB] &&
-								       r.samples[k].labels != NULL &&
-								       r.samples[k].row ==
-									       r.nrows - ARRAY_SIZE(labels) - 1 + i);
+			assert_int_equal(r.samples[k].has_delta,
+					 r.samples[k].target == &made_target[WEB] &&
+						 r.samples[k].labels != NULL &&
+						 r.samples[k].row ==
+							 r.nrows - ARRAY_SIZE(labels) - 1 + i);
 		samples_keep(s);
 	}
 	/* The same names on another namespace: the pod was replaced, nothing has grown. */
@@ -237,7 +240,9 @@ static void many_series_are_found_again(void **state)
 	(void)state;
 	for (int i = 0; i < TARGETS; i++) {
 		snprintf(pod[i], sizeof(pod[i]), "web-%03d", i);
-		t[i] = (struct target){ .node = "n", .namespace = "shop", .pod = pod[i], .netns = 1000 + (uint64_t)i };
+		t[i] = (struct target){
+			.node = "n", .namespace = "shop", .pod = pod[i], .netns = 1000 + (uint64_t)i
+		};
 	}
 	for (uint64_t round = 0; round < 2; round++) {
 		samples_begin(s);
@@ -256,7 +261,8 @@ static void many_series_are_found_again(void **state)
 		assert_true(r.samples[i].has_delta);
 		assert_int_equal(r.samples[i].delta * 2, r.samples[i].value);
 		if (i)
-			assert_true(strcmp(r.samples[i - 1].target->pod, r.samples[i].target->pod) <= 0);
+			assert_true(strcmp(r.samples[i - 1].target->pod,
+					   r.samples[i].target->pod) <= 0);
 	}
 	samples_free(s);
 }

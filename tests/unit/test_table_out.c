@@ -28,11 +28,16 @@ static void zeros_are_shown_on_demand(void **state)
 }
 
 /* Nine metrics: one more than stand side by side. */
-static const struct metric many[] = {
-	{ "m1", "", COUNTER }, { "m2", "", COUNTER }, { "m3", "", COUNTER }, { "m4", "", COUNTER },
-	{ "m5", "", COUNTER }, { "m6", "", COUNTER }, { "m7", "", COUNTER }, { "m8", "", GAUGE },
-	{ "machine", "", COUNTER, .scope = SCOPE_HOST }, {}
-};
+static const struct metric many[] = { { "m1", "", COUNTER },
+				      { "m2", "", COUNTER },
+				      { "m3", "", COUNTER },
+				      { "m4", "", COUNTER },
+				      { "m5", "", COUNTER },
+				      { "m6", "", COUNTER },
+				      { "m7", "", COUNTER },
+				      { "m8", "", GAUGE },
+				      { "machine", "", COUNTER, .scope = SCOPE_HOST },
+				      {} };
 static const struct probe many_probe = { .name = "many", .metrics = many };
 
 static void many_round(struct out *o, uint64_t step, bool show)
@@ -40,7 +45,8 @@ static void many_round(struct out *o, uint64_t step, bool show)
 	out_round(o, &made_targets);
 	for (int t = ODD; t <= WEB; t++)
 		for (size_t i = 0; i < 8; i++)
-			out_metric(o, &made_target[t], &many[i], i == 7 ? 7 : i % 3 * 1000 + (i == 4 ? step : 0), NULL);
+			out_metric(o, &made_target[t], &many[i],
+				   i == 7 ? 7 : i % 3 * 1000 + (i == 4 ? step : 0), NULL);
 	out_metric(o, &made_target[ODD], &many[8], 1 + step, NULL);
 	assert_int_equal(out_flush(o, show), 0);
 }
@@ -159,14 +165,17 @@ static void color_is_the_headers(void **state)
 	m.env.color = true;
 	out_set_env(m.o, &m.env);
 	web_round(&m, 1);
-	assert_string_equal(made_text(&m), "\033[1mNAMESPACE  POD    OPENED\033[0m\nshop       web-0       1\n");
+	assert_string_equal(made_text(&m),
+			    "\033[1mNAMESPACE  POD    OPENED\033[0m\nshop       web-0       1\n");
 	made_close(&m);
 }
 
 static void only_a_terminal_cuts(void **state)
 {
-	static struct target t = { .node = "n", .namespace = "a-namespace-with-a-long-name",
-				   .pod = "frontend-\xc3\xa4-7d9f8c6b5c-abcde", .netns = 1 };
+	static struct target t = { .node = "n",
+				   .namespace = "a-namespace-with-a-long-name",
+				   .pod = "frontend-\xc3\xa4-7d9f8c6b5c-abcde",
+				   .netns = 1 };
 	const struct targets ts = { .v = &t, .n = 1 };
 
 	(void)state;
@@ -186,10 +195,11 @@ static void only_a_terminal_cuts(void **state)
 						    "a-name\xe2\x80\xa6-name  fronte\xe2\x80\xa6"
 						    "abcde  123456789012\n");
 		else
-			assert_string_equal(m.text,
-					    "NAMESPACE                     POD                                OPENED\n"
-					    "a-namespace-with-a-long-name  frontend-\xc3\xa4-7d9f8c6b5c-abcde  "
-					    "123456789012\n");
+			assert_string_equal(
+				m.text,
+				"NAMESPACE                     POD                                OPENED\n"
+				"a-namespace-with-a-long-name  frontend-\xc3\xa4-7d9f8c6b5c-abcde  "
+				"123456789012\n");
 		made_close(&m);
 	}
 }

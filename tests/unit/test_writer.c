@@ -271,8 +271,10 @@ int main(void)
 		cmocka_unit_test(errors_are_told),
 		cmocka_unit_test_setup_teardown(a_file_is_replaced_whole, dir_make, dir_remove),
 		cmocka_unit_test_setup_teardown(a_file_beside_us_is_replaced, dir_make, dir_remove),
-		cmocka_unit_test_setup_teardown(only_regular_files_are_replaced, dir_make, dir_remove),
-		cmocka_unit_test_setup_teardown(a_failed_write_keeps_the_old_file, dir_make, dir_remove),
+		cmocka_unit_test_setup_teardown(only_regular_files_are_replaced, dir_make,
+						dir_remove),
+		cmocka_unit_test_setup_teardown(a_failed_write_keeps_the_old_file, dir_make,
+						dir_remove),
 		cmocka_unit_test_setup_teardown(the_signal_mask_is_as_before, dir_make, dir_remove),
 	};
 
