@@ -27,7 +27,7 @@ struct out {
 	struct timespec ts; /* of the round */
 	struct buf buf;
 	int err; /* what ended the output */
-	bool observed;
+	bool observed, alarmed;
 
 	size_t event_types;
 	uint64_t events;
@@ -336,6 +336,16 @@ int out_close(struct out *o)
 bool out_observed(const struct out *o)
 {
 	return o->observed;
+}
+
+void out_alarm(struct out *o)
+{
+	o->alarmed = true;
+}
+
+bool out_alarmed(const struct out *o)
+{
+	return o->alarmed;
 }
 
 uint64_t out_events(const struct out *o)

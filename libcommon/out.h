@@ -39,6 +39,9 @@ const struct metric *out_extra(struct out *o, const char *key, size_t key_len,
 /* `count` things ("processes", "namespaces") could not be read for lack of the capabilities in `caps` (CAP_TO_MASK). */
 void out_denied(struct out *o, const char *things, uint64_t count, uint64_t caps);
 
+/* The probe saw what an option of its own asks to warn of: the run ends with EXIT_OBSERVED, with or without -E. */
+void out_alarm(struct out *o);
+
 /* Says `text` once a run on stderr (unless -q): which source served, what is left out. */
 void out_note(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -69,6 +72,8 @@ int out_flush(struct out *o, bool show);
 void out_abort(struct out *o);
 /* Whether something was observed: an event printed or a counter grown (-E). */
 bool out_observed(const struct out *o);
+/* Whether out_alarm was called. */
+bool out_alarmed(const struct out *o);
 /* Events printed so far (-e); out_event prints no more once -e is reached. */
 uint64_t out_events(const struct out *o);
 /* 0, or what ended the output: -EPIPE (the reader left), other -errno after one msg_error. For loops over out_event. */

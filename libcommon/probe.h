@@ -24,7 +24,8 @@ enum metric_scope { SCOPE_NETNS, SCOPE_HOST };
 enum metric_flags {
 	M_EXTRA = 1, /* ours, beyond the contract, always shown */
 	M_ALL = 2,   /* beyond the contract, shown with -a, or by an option of its own */
-	M_SIGNED = 4 /* the kernel prints it signed (-1: no limit) */
+	M_SIGNED = 4, /* the kernel prints it signed (-1: no limit) */
+	M_U32 = 16    /* the kernel counts it in 32 bits, or it is a sum of such: it goes on where they wrap */
 };
 
 /* What a number says and what to do about it; NULL where there is nothing to say. */

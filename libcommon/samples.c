@@ -214,13 +214,18 @@ static int match_rows(struct samples *s)
 	return 0;
 }
 
-static void set_delta(struct sample *x, uint64_t before)
+/*
+ * What a counter has grown by. One that is lower than before began anew, and all it shows is growth; unless it is one of
+ * 32 bits, or a sum of such, and less than half their range lies between: then it went over the top.
+ */
+static uint64_t growth(const struct metric *m, uint64_t before, uint64_t now)
 {
-	bool back = x->metric->flags & M_SIGNED ? (int64_t)x->value < (int64_t)before
-						: x->value < before;
+	bool back = m->flags & M_SIGNED ? (int64_t)now < (int64_t)before : now < before;
+	uint64_t wrapped = (uint32_t)(now - before);
 
-	x->has_delta = true;
-	x->delta = back ? x->value : x->value - before;
+	if (!back)
+		return now - before;
+	return m->flags & M_U32 && wrapped < 1ULL << 31 ? wrapped : now;
 }
 
 static int make_deltas(struct samples *s)
@@ -233,8 +238,10 @@ static int make_deltas(struct samples *s)
 
 		if (x->metric->type == COUNTER && s->was[x->row] != NO_ROW)
 			b = base_sample(&s->before, key_metric(s, x), s->was[x->row]);
-		if (b)
-			set_delta(x, b->value);
+		if (!b)
+			continue;
+		x->has_delta = true;
+		x->delta = growth(x->metric, b->value, x->value);
 	}
 	return 0;
 }

@@ -83,6 +83,44 @@ static void only_counters_have_deltas(void **state)
 	samples_free(s);
 }
 
+static uint64_t grown(const struct metric *m, uint64_t before, uint64_t now)
+{
+	struct probe p = { .name = "x", .metrics = m };
+	struct samples *s = samples_open(&p);
+	uint64_t delta;
+
+	samples_begin(s);
+	samples_add(s, &made_target[WEB], m, before, NULL);
+	closed(s);
+	samples_keep(s);
+	samples_begin(s);
+	samples_add(s, &made_target[WEB], m, now, NULL);
+	delta = closed(s).samples[0].delta;
+	samples_free(s);
+	return delta;
+}
+
+static void counters_of_32_bits_go_over_the_top(void **state)
+{
+	static const struct metric narrow[] = { { .name = "n", .type = COUNTER, .flags = M_U32 },
+						{} },
+				   wide[] = { { .name = "w", .type = COUNTER }, {} },
+				   negative[] = {
+					   { .name = "s", .type = COUNTER, .flags = M_SIGNED }, {}
+				   };
+
+	(void)state;
+	assert_int_equal(grown(narrow, 4294967290, 5), 11);
+	assert_int_equal(grown(narrow, 5, 4294967290), 4294967285);
+	/* Four CPUs' counters in one sum, of which one wrapped: 296 to the top and 800 from there. */
+	assert_int_equal(grown(narrow, 4 * 4294967000ULL, 3 * 4294967000ULL + 800), 1096);
+	assert_int_equal(grown(narrow, 1000, 5), 5);
+	assert_int_equal(grown(wide, 4294967290, 5), 5);
+	assert_int_equal(grown(wide, UINT64_MAX, 0), 0);
+	assert_int_equal(grown(negative, (uint64_t)-5, 3), 8);
+	assert_int_equal(grown(negative, 3, (uint64_t)-5), (uint64_t)-5);
+}
+
 /* The targets of a round are freed once the next one is there; what is compared must be the samples' own. */
 static void targets_and_labels_are_gone_in_the_next_round(void **state)
 {
@@ -272,6 +310,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(order_is_metric_target_arrival),
 		cmocka_unit_test(only_counters_have_deltas),
+		cmocka_unit_test(counters_of_32_bits_go_over_the_top),
 		cmocka_unit_test(targets_and_labels_are_gone_in_the_next_round),
 		cmocka_unit_test(growth_needs_the_same_target_and_labels),
 		cmocka_unit_test(a_round_that_is_not_kept_is_no_base),
