@@ -75,8 +75,10 @@ def once(probe, *args, **kw):
 
 @pytest.fixture(scope="module")
 def still():
-    """A namespace with one sleeping process, in which nothing changes."""
+    """A namespace with a process, two devices and a queue, in which nothing changes."""
     with Netns("still") as ns:
+        ns.sh("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6; ip link add va type veth peer name vb;"
+              "tc qdisc add dev va root pfifo; ip link set va up; ip link set vb up")
         ns.popen("sleep", "600")
         yield ns
 
@@ -471,10 +473,11 @@ HOSTILE = b'q"b\\n\x1b[1m\xff,='
 def hostile():
     """A namespace with a device and a process nobody would name so in good faith."""
     with Netns("odd") as ns:
-        done = run([*ns.argv(["ip", "link", "add", HOSTILE, "type", "veth", "peer", "name", "vp"])[:4],
-                    "ip", "link", "add", os.fsdecode(HOSTILE), "type", "veth", "peer", "name", "vp"])
-        assert done.returncode == 0, done.stderr
-        ns.sh("ip link set vp up")
+        name = os.fsdecode(HOSTILE)
+        for argv in (["ip", "link", "add", name, "type", "veth", "peer", "name", "vp"],
+                     ["tc", "qdisc", "add", "dev", name, "root", "pfifo"]):
+            done = ns.run(*argv)
+            assert done.returncode == 0, done.stderr
         ns.popen("python3", "-c", "import ctypes, time\nctypes.CDLL(None).prctl(15, %r)\ntime.sleep(600)" % HOSTILE)
         yield ns
 
@@ -496,7 +499,7 @@ def test_hostile_names_break_no_format(probe, hostile):
              if shown in r["labels"].values()]
     names = {v for f in parse_openmetrics(om).values() for s in f.samples for v in s.labels.values()}
     assert (shown in names) == bool(named)
-    if probe in ("netdev", "fd"):
+    if probe in ("netdev", "qdisc", "fd"):
         assert named
     raw = subprocess.run([tool(probe), *args, "-o", "tsv"], capture_output=True, timeout=30).stdout
     assert all(line.count(b"\t") == len(TSV_COLUMNS) - 1 for line in raw.splitlines())
