@@ -7,6 +7,7 @@ import http.server
 import io
 import json
 import os
+import pathlib
 import pty
 import re
 import resource
@@ -478,15 +479,15 @@ def hostile():
                      ["tc", "qdisc", "add", "dev", name, "root", "pfifo"]):
             done = ns.run(*argv)
             assert done.returncode == 0, done.stderr
-        ns.popen("python3", "-c", "import ctypes, time\nctypes.CDLL(None).prctl(15, %r)\ntime.sleep(600)" % HOSTILE)
+        code = "import ctypes, time\nctypes.CDLL(None).prctl(15, %r)\ntime.sleep(600)" % HOSTILE
+        comm = f"/proc/{ns.popen('python3', '-c', code).pid}/comm"
+        wait_for(lambda: pathlib.Path(comm).read_bytes() == HOSTILE + b"\n", what="the name of a process")
         yield ns
 
 
 @pytest.mark.parametrize("probe", COUNTER_PROBES)
 def test_hostile_names_break_no_format(probe, hostile):
-    args = ["-n", hostile.name]
-    if "by" in {o[1] for o in described(probe)["option"]} and probe == "fd":
-        args += ["--by", "pid"]
+    args = ["-n", hostile.name, *(["--by", "pid"] if probe == "fd" else [])]
     prom = once(probe, *args, "-o", "prom")
     if prom is None:
         return
