@@ -30,6 +30,7 @@ struct options {
 	struct target_options target;
 	const char *explain;  /* --explain NAME: print what it means and end */
 	bool describe;        /* --describe: print the descriptor and end */
+	bool framed;          /* --framed: for a program that carries the output on, see out_open() */
 };
 
 /*

@@ -139,6 +139,7 @@ int out_flush(struct out *o, bool show)
 		out_look_at_terminal(&o->env);
 		o->buf.len = 0;
 		o->ops->round(o, &r, &o->buf);
+		buf_str(&o->buf, o->opt->framed ? "\f\n" : "");
 		err = write_rendered(o);
 	}
 	samples_keep(o->samples);

@@ -59,7 +59,11 @@ const struct probe *out_probe(const struct out *o);
 
 /* ---- for the life cycle ---- */
 
-/* 0 or -errno after one msg_error (-EINVAL: the options do not fit, EXIT_USAGE). */
+/*
+ * 0 or -errno after one msg_error (-EINVAL: the options do not fit, EXIT_USAGE). With --framed a line that begins with a
+ * form feed is not data: alone it ends a round, with text it is the header (of a table or TSV) of what follows; and
+ * there may be several expositions, one a round.
+ */
 int out_open(const struct probe *p, const struct options *opt, struct out **o);
 /* Starts a round: its time, its targets (which must live until the next round or out_close). */
 void out_round(struct out *o, const struct targets *ts);

@@ -10,6 +10,7 @@
 
 static void head_text(const struct out *o, const struct table *t, struct buf *b)
 {
+	buf_str(b, out_options(o)->framed ? "\f" : "");
 	if (out_env(o)->color)
 		buf_str(b, "\033[1m");
 	table_head(t, b);
@@ -52,7 +53,7 @@ static void add_header(const struct out *o, const struct table *t, struct buf *b
 
 	table_names(t, &names);
 	table_head(t, &line);
-	due = !h->columns.data || strcmp(names.data, h->columns.data);
+	due = out_options(o)->framed || !h->columns.data || strcmp(names.data, h->columns.data);
 	if (env->tty)
 		due |= h->lines + 1 >= env->height || !h->line.data ||
 		       strcmp(line.data, h->line.data);

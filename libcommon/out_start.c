@@ -24,7 +24,7 @@ static int check_exposition(const struct probe *p, const struct options *opt)
 		msg_error("has no metrics; use -o table, json or tsv");
 		return -EINVAL;
 	}
-	if (opt->interval && opt->count != 1 && !opt->write) {
+	if (opt->interval && opt->count != 1 && !opt->write && !opt->framed) {
 		msg_error("rounds one after another are no exposition: give COUNT 1, or -w FILE");
 		return -EINVAL;
 	}

@@ -19,6 +19,7 @@ static void add_header(const struct out *o, const char *columns, struct buf *b)
 		return;
 	h->columns.len = 0;
 	buf_str(&h->columns, columns);
+	buf_str(b, out_options(o)->framed ? "\f" : "");
 	buf_str(b, columns);
 	buf_str(b, "\n");
 }
