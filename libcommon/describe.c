@@ -103,8 +103,7 @@ void describe(const struct probe *p, struct buf *b)
 	put_events(p, b);
 }
 
-/* Words of text in lines of at most 80 columns, each after the first indented as far as the first began. */
-static void put_wrapped(struct buf *b, const char *what, const char *text)
+void explain_wrapped(const char *what, const char *text, struct buf *b)
 {
 	const size_t indent = 11, width = 80;
 	size_t column = indent;
@@ -137,7 +136,7 @@ void explain_advice(const char *name, const char *help, const struct advice *a, 
 	buf_printf(b, "%s: %s\n", name, help ? help : "");
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
 		if (lines[i].text)
-			put_wrapped(b, lines[i].what, lines[i].text);
+			explain_wrapped(lines[i].what, lines[i].text, b);
 }
 
 /* By its full name, the part after the prefix, or the kernel's own name. */

@@ -23,7 +23,9 @@ void describe(const struct probe *p, struct buf *b);
  */
 bool explain(const struct probe *p, const char *name, struct buf *b);
 
-/* The text for one thing: its name, then what is known of it, a line each. */
+/* "  WHAT     text" in lines of at most 80 columns, those after the first indented as far as the text began. */
+void explain_wrapped(const char *what, const char *text, struct buf *b);
+/* The text for one thing: its name, then what is known of it. */
 void explain_advice(const char *name, const char *help, const struct advice *a, struct buf *b);
 
 #endif

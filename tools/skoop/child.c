@@ -116,13 +116,14 @@ void child_reap(struct child *c, bool stopping)
 	util_close(&c->err);
 	c->pidfd = c->out = c->err = -1;
 	c->code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+	c->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	if (c->failed)
 		c->code = EXIT_FAILED;
-	if (!WIFSIGNALED(status) || c->killed)
+	if (!c->signal || c->killed)
 		return;
-	c->cut_short = stopping && WTERMSIG(status) == SIGTERM;
+	c->cut_short = stopping && c->signal == SIGTERM;
 	if (c->cut_short)
 		c->code = EXIT_OK; /* ended as asked, before it was ready to do so in style */
-	else
-		msg_error("%s: killed by SIG%s", c->name, sigabbrev_np(WTERMSIG(status)));
+	else if (!c->silent)
+		msg_error("%s: killed by SIG%s", c->name, sigabbrev_np(c->signal));
 }

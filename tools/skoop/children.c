@@ -38,18 +38,16 @@ struct children {
 int children_open(const struct children_ops *ops, void *arg, int watch, struct children **out)
 {
 	struct children *cs = calloc(1, sizeof(*cs));
+	int err = -ENOMEM;
 
-	if (!cs) {
-		msg_error("out of memory");
-		return -ENOMEM;
+	if (cs) {
+		*cs = (struct children){ .ops = ops, .arg = arg, .watch = watch };
+		cs->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		err = cs->null < 0 ? -errno : array_grow(&cs->fds, &cs->fds_size, 1);
 	}
-	*cs = (struct children){ .ops = ops, .arg = arg, .watch = watch };
-	cs->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (cs->null < 0) {
-		int err = -errno;
-
-		msg_error("/dev/null: %s", strerror(-err));
-		free(cs);
+	if (err) {
+		msg_error("cannot start programs: %s", strerror(-err));
+		children_close(cs);
 		return err;
 	}
 	*out = cs;
@@ -79,7 +77,8 @@ int children_add(struct children *cs, const char *path, const char *const *args,
 	argv = calloc(n + 2, sizeof(*argv));
 	if (c && argv && !array_grow(&cs->v, &cs->size, cs->n + 1) &&
 	    !array_grow(&cs->fds, &cs->fds_size, 1 + 3 * (cs->n + 1))) {
-		*c = (struct child){ .name = slash ? slash + 1 : path, .index = cs->n, .data = data, .out = -1, .err = -1, .pidfd = -1 };
+		*c = (struct child){ .name = slash ? slash + 1 : path, .index = cs->n, .data = data,
+				     .silent = cs->ops->silent, .pidfd = -1, .out = -1, .err = -1 };
 		argv[0] = (char *)c->name;
 		for (size_t i = 0; i < n; i++)
 			argv[i + 1] = (char *)args[i]; /* execv's type is historical: it writes nothing */
@@ -163,7 +162,8 @@ static int take_lines(struct children *cs, struct child *c, bool is_err, struct 
 
 static int broke_off(struct child *c, const char *why)
 {
-	msg_error("%s: %s", c->name, why);
+	if (!c->silent)
+		msg_error("%s: %s", c->name, why);
 	c->failed = true;
 	child_kill(c);
 	return 0;
@@ -213,7 +213,8 @@ static int child_end(struct children *cs, struct child *c)
 	if (c->err_line.len)
 		take_line(cs, c, true, c->err_line.data, c->err_line.len);
 	if (c->out_line.len && !c->killed && !cs->stopping) {
-		msg_error("%s: its last line is cut off", c->name);
+		if (!c->silent)
+			msg_error("%s: its last line is cut off", c->name);
 		c->failed = true;
 	}
 	child_reap(c, cs->stopping);
@@ -354,7 +355,7 @@ void children_close(struct children *cs)
 		child_free(cs->v[i]);
 	for (size_t i = 0; i < cs->nsaid; i++)
 		free(cs->said[i].text);
-	close(cs->null);
+	util_close(&cs->null);
 	free(cs->said);
 	free(cs->fds);
 	free(cs->v);

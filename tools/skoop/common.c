@@ -108,7 +108,7 @@ static void drop_message(struct child *c, const char *line, void *arg)
 /* Whether man knows the page: asked, since its own complaint would be all a person gets to see. */
 static bool manual_there(const char *man, const char *page)
 {
-	static const struct children_ops ops = { drop_line, drop_message, NULL };
+	static const struct children_ops ops = { drop_line, drop_message, NULL, true };
 	const char *const args[] = { "-w", page, NULL };
 	struct children *cs;
 	bool there;

@@ -23,7 +23,7 @@ static const char help[] =
 /* One probe's visit. */
 struct visit {
 	const struct probe_info *probe;
-	int code;
+	int code, signal;
 	bool hung;
 	size_t series, ntargets;
 	void *targets; /* a tree of the labels seen */
@@ -85,6 +85,7 @@ static int take_end(struct child *c, void *arg)
 
 	(void)arg;
 	v->code = c->code;
+	v->signal = c->signal;
 	return 0;
 }
 
@@ -113,7 +114,7 @@ static void give_up(struct children *cs)
 
 static int visit_all(struct visit *v, size_t n)
 {
-	static const struct children_ops ops = { take_line, take_message, take_end };
+	static const struct children_ops ops = { take_line, take_message, take_end, true };
 	struct children *cs;
 	int err = children_open(&ops, NULL, STDOUT_FILENO, &cs);
 
@@ -150,6 +151,8 @@ static void add_says(struct visit *v)
 {
 	if (v->hung)
 		buf_printf(&v->says, "%sdid not end within %llu s", v->says.len ? "; " : "", ANSWER_TIME / NSEC_PER_SEC);
+	else if (v->signal)
+		buf_printf(&v->says, "%skilled by SIG%s", v->says.len ? "; " : "", sigabbrev_np(v->signal));
 	else if (v->code == EXIT_PRIVILEGE && v->probe->needs)
 		buf_printf(&v->says, "%sneeds %s", v->says.len ? "; " : "", v->probe->needs);
 	else if (v->code && !v->says.len)

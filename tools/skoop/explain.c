@@ -173,18 +173,20 @@ static void offer_all(const struct entries *es, const struct probes *ps, struct 
 static void say_line(struct buf *b, const char *what, const char *text)
 {
 	if (text)
-		buf_printf(b, "  %-8s %s\n", what, text);
+		explain_wrapped(what, text, b);
 }
 
 static void say_kind(const struct entry *e, struct buf *b)
 {
-	if (!e->brief) {
-		say_line(b, "is", "an event");
-		return;
-	}
-	buf_printf(b, "  %-8s a %s%s%s, %s%s%s\n", "is", e->type, e->unit ? " of " : "", e->unit ? e->unit : "",
-		   e->scope && !strcmp(e->scope, "host") ? "one for the machine" : "one for each network namespace",
-		   e->key ? "; the kernel's " : "", e->key ? e->key : "");
+	struct buf text = { 0 };
+
+	if (e->brief)
+		buf_printf(&text, "a %s%s%s, %s%s%s", e->type, e->unit ? " of " : "", e->unit ? e->unit : "",
+			   e->scope && !strcmp(e->scope, "host") ? "one for the machine" : "one for each network namespace",
+			   e->key ? "; the kernel's " : "", e->key ? e->key : "");
+	say_line(b, "is", e->brief ? text.data : "an event");
+	b->failed |= text.failed;
+	buf_free(&text);
 }
 
 static void say_entry(const struct entry *e, struct buf *b)
@@ -227,30 +229,45 @@ static void say_json(const struct entry *e, struct buf *b)
 
 static void say_probe(const struct probe_info *p, struct buf *b)
 {
+	struct buf names = { 0 };
+
+	for (size_t i = 0; i < p->nmetrics; i++)
+		if (!p->metrics[i].origin || strcmp(p->metrics[i].origin, "all"))
+			buf_printf(&names, "%s ", brief_of(p->metrics[i].name, p->prefix));
+	for (size_t i = 0; i < p->nevents; i++)
+		buf_printf(&names, "%s ", p->events[i].name);
 	buf_printf(b, "skoop-%s: %s\n", p->name, p->question ? p->question : p->summary ? p->summary : "");
 	say_line(b, "source", p->source);
 	say_line(b, "overhead", p->overhead);
 	say_line(b, "needs", p->needs);
-	buf_printf(b, "  %-8s", "names");
-	for (size_t i = 0; i < p->nmetrics; i++)
-		if (!p->metrics[i].origin || strcmp(p->metrics[i].origin, "all"))
-			buf_printf(b, " %s", brief_of(p->metrics[i].name, p->prefix));
-	for (size_t i = 0; i < p->nevents; i++)
-		buf_printf(b, " %s", p->events[i].name);
-	buf_str(b, "\n");
+	say_line(b, "names", names.data);
+	b->failed |= names.failed;
+	buf_free(&names);
+}
+
+/* The id of the finding of that name, whatever its case; NULL: there is none. */
+static const char *finding_id(const char *name)
+{
+	const char *id, *title;
+
+	for (size_t i = 0; (id = finding_name(i, &title)); i++)
+		if (!strcasecmp(id, name))
+			return id;
+	return NULL;
 }
 
 static void say_finding(const char *name, bool json, struct buf *b)
 {
+	const char *id = finding_id(name);
 	struct buf text = { 0 };
 
-	if (!finding_explain(name, &text))
+	if (!id || !finding_explain(id, &text))
 		return;
 	if (b->len && !json)
 		buf_str(b, "\n");
 	if (json) {
 		buf_str(b, "{\"schema\":1,\"kind\":\"explanation\"");
-		json_pair(b, "finding", name);
+		json_pair(b, "finding", id);
 		json_pair(b, "text", text.data ? text.data : "");
 		buf_str(b, "}\n");
 	} else {

@@ -15,7 +15,7 @@
 
 /* A descriptor's text is some 50 kB; who sends more than this is no probe. */
 #define DESCRIBE_MAX (4 << 20)
-#define DESCRIBE_TIME (10 * NSEC_PER_SEC)
+#define DESCRIBE_TIME (5 * NSEC_PER_SEC)
 
 static const char program_prefix[] = "skoop-";
 
@@ -243,7 +243,7 @@ static int ask_all(struct question *q, size_t n, const char *const *const *args,
 
 int probes_describe(struct probe_info *const *v, size_t n)
 {
-	static const struct children_ops ops = { take_line, drop_message, take_answer };
+	static const struct children_ops ops = { take_line, drop_message, take_answer, true };
 	auto_free struct question *q = calloc(n + 1, sizeof(*q));
 	size_t asked = 0;
 
@@ -259,7 +259,7 @@ int probes_describe(struct probe_info *const *v, size_t n)
 
 int probes_check(struct probe_info *const *v, size_t n, const char *const *const *args)
 {
-	static const struct children_ops ops = { drop_line, NULL, take_verdict };
+	static const struct children_ops ops = { drop_line, NULL, take_verdict, false };
 	auto_free struct question *q = calloc(n + 1, sizeof(*q));
 
 	if (!q) {

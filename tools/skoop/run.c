@@ -121,7 +121,7 @@ static bool want_color(void)
 /* What children are told beside the options: their stdout is a pipe, and they cannot know where it leads. */
 static int start(struct run *r)
 {
-	static const struct children_ops ops = { take_line, NULL, take_end };
+	static const struct children_ops ops = { take_line, NULL, take_end, false };
 	struct run_plan *plan = &r->plan;
 	int err = children_open(&ops, r, plan->write ? -1 : STDOUT_FILENO, &r->children);
 

@@ -115,10 +115,11 @@ struct child {
 	void *data;       /* the caller's */
 	bool ended;
 	int code;         /* then: its exit code, EXIT_FAILED where it died or broke off */
+	int signal;       /* and what killed it, 0: nothing */
 	bool told;        /* something it said on stderr was passed on */
 	bool cut_short;   /* it died by the signal that asked it to end */
 	/* child.c's and children.c's own */
-	bool failed, killed;
+	bool failed, killed, silent;
 	pid_t pid;
 	int pidfd, out, err;
 	struct buf out_line, err_line; /* a line not yet whole */
@@ -137,6 +138,7 @@ struct children_ops {
 	 * May be NULL.
 	 */
 	int (*ended)(struct child *c, void *arg);
+	bool silent; /* deaths and cut lines are not reported: their exit code is enough */
 };
 
 struct children;
