@@ -15,10 +15,12 @@ static const struct command {
 } commands[] = {
 	{ "snapshot", "[SECONDS]", "what moved that should not have, worst first", cmd_snapshot },
 	{ "PROBE", "[OPTIONS]", "one probe: skoop tcpext 1, skoop conntrack -P shop/web", NULL },
-	{ "run", "P1,P2,... [OPTIONS]", "several probes on one timeline: skoop run tcp,udp 1", cmd_run },
+	{ "run", "P1,P2,... [OPTIONS]", "several probes on one timeline: skoop run tcp,udp 1",
+	  cmd_run },
 	{ "list", "", "the probes, and what each of them answers", cmd_list },
 	{ "targets", "", "the network namespaces and pods, and how they were found", cmd_targets },
-	{ "explain", "NAME", "what a metric, event or finding means, and its likely cause", cmd_explain },
+	{ "explain", "NAME", "what a metric, event or finding means, and its likely cause",
+	  cmd_explain },
 	{ "doctor", "", "which probes can run here, and what the others lack", cmd_doctor },
 	{ "help", "[PROBE]", "the manual", cmd_help },
 };
@@ -48,9 +50,11 @@ static int overview(void)
 
 	if (probes_find(&ps))
 		return EXIT_FAILED;
-	buf_str(&b, "What is the network of this machine, its pods and its processes doing wrong right now?\n\n");
+	buf_str(&b, "What is the network of this machine, its pods and its processes doing wrong "
+		    "right now?\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		buf_printf(&b, "  skoop %-8s %-20s %s\n", commands[i].name, commands[i].args, commands[i].says);
+		buf_printf(&b, "  skoop %-8s %-20s %s\n", commands[i].name, commands[i].args,
+			   commands[i].says);
 	buf_str(&b, "\nProbes:");
 	for (size_t i = 0; i < ps.n; i++)
 		buf_printf(&b, " %s", ps.v[i].name);
@@ -98,7 +102,8 @@ static int unknown(const struct probes *ps, const char *word)
 	for (size_t i = 0; i < ps->n; i++)
 		nearest_offer(&near, ps->v[i].name);
 	nearest_print(&near, &b);
-	msg_error("no command or probe is named '%s'%s", word, b.data ? b.data : "; see skoop list");
+	msg_error("no command or probe is named '%s'%s", word,
+		  b.data ? b.data : "; see skoop list");
 	buf_free(&b);
 	return EXIT_USAGE;
 }

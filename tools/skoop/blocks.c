@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Tables of many children below each other: each round of a probe is one block under its name, the rounds of all that
- * belong together in the order they were asked for. Events come as they happen.
+ * Tables of many children below each other: each round of a probe is one block under its name, the
+ * rounds of all that belong together in the order they were asked for. Events come as they happen.
  */
 #include "merge.h"
 
@@ -58,7 +58,10 @@ static void blocks_round(struct merge *m, struct feed *f)
 	f->now.len = 0;
 }
 
-/* Whether each that sends rounds has sent one; those that keep the others waiting too long are not waited for again. */
+/*
+ * Whether each that sends rounds has sent one; those that keep the others waiting too long are not
+ * waited for again.
+ */
 static bool complete(struct merge *m, uint64_t now)
 {
 	bool all = true, overdue = false;

@@ -13,11 +13,12 @@
 #include "libcommon/process.h"
 
 /*
- * In the child, signals still blocked. It has a process group of its own: Ctrl-C reaches the dispatcher alone, which
- * passes it on; a second one from the terminal would kill the child before its last lines.
+ * In the child, signals still blocked. It has a process group of its own: Ctrl-C reaches the
+ * dispatcher alone, which passes it on; a second one from the terminal would kill the child before
+ * its last lines.
  */
-__attribute__((noreturn)) static void become(const char *path, char *const *argv, const int fds[3], pid_t parent,
-					     const sigset_t *signals)
+__attribute__((noreturn)) static void become(const char *path, char *const *argv, const int fds[3],
+					     pid_t parent, const sigset_t *signals)
 {
 	process_restore();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

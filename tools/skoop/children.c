@@ -77,11 +77,16 @@ int children_add(struct children *cs, const char *path, const char *const *args,
 	argv = calloc(n + 2, sizeof(*argv));
 	if (c && argv && !array_grow(&cs->v, &cs->size, cs->n + 1) &&
 	    !array_grow(&cs->fds, &cs->fds_size, 1 + 3 * (cs->n + 1))) {
-		*c = (struct child){ .name = slash ? slash + 1 : path, .index = cs->n, .data = data,
-				     .silent = cs->ops->silent, .pidfd = -1, .out = -1, .err = -1 };
+		*c = (struct child){ .name = slash ? slash + 1 : path,
+				     .index = cs->n,
+				     .data = data,
+				     .silent = cs->ops->silent,
+				     .pidfd = -1,
+				     .out = -1,
+				     .err = -1 };
 		argv[0] = (char *)c->name;
 		for (size_t i = 0; i < n; i++)
-			argv[i + 1] = (char *)args[i]; /* execv's type is historical: it writes nothing */
+			argv[i + 1] = (char *)args[i]; /* execv writes nothing, whatever its type */
 		err = child_start(c, path, argv, cs->null);
 		if (!err) {
 			cs->v[cs->n++] = c;
@@ -143,7 +148,9 @@ static int take_line(struct children *cs, struct child *c, bool is_err, char *li
 	return 0;
 }
 
-/* Hands on the whole lines of b, of which those before `seen` hold no newline, and keeps the rest. */
+/*
+ * Hands on the whole lines of b, of which those before `seen` hold no newline, and keeps the rest.
+ */
 static int take_lines(struct children *cs, struct child *c, bool is_err, struct buf *b, size_t seen)
 {
 	char *line = b->data, *end = b->data + b->len, *newline;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What commands do alike: their few options, their answer on stdout, another program in their place. */
+/* What commands do alike: few options, an answer on stdout, another program in their place. */
 #include "skoop.h"
 
 #include <errno.h>
@@ -32,12 +32,10 @@ static int show_help(const char *help)
 
 int plain_options(int argc, char **argv, const char *help, int max_args, struct plain_options *opt)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "complete", no_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' },
-		{}
-	};
+	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
+						 { "complete", no_argument, NULL, 'c' },
+						 { "help", no_argument, NULL, 'h' },
+						 {} };
 	int key;
 
 	*opt = (struct plain_options){ 0 };
@@ -84,7 +82,8 @@ static char *man_path(void)
 	auto_free char *list = strdup(env ? env : "/usr/bin:/bin");
 	char *save = NULL, *path;
 
-	for (char *dir = list ? strtok_r(list, ":", &save) : NULL; dir; dir = strtok_r(NULL, ":", &save)) {
+	for (char *dir = list ? strtok_r(list, ":", &save) : NULL; dir;
+	     dir = strtok_r(NULL, ":", &save)) {
 		if (asprintf(&path, "%s/man", dir) < 0)
 			return NULL;
 		if (!access(path, X_OK))
@@ -115,7 +114,8 @@ static bool manual_there(const char *man, const char *page)
 
 	if (children_open(&ops, NULL, -1, &cs))
 		return false;
-	there = !children_add(cs, man, args, NULL) && !children_run(cs, process_now() + 5 * NSEC_PER_SEC) &&
+	there = !children_add(cs, man, args, NULL) &&
+		!children_run(cs, process_now() + 5 * NSEC_PER_SEC) &&
 		children_get(cs, 0)->code == 0;
 	children_close(cs);
 	return there;

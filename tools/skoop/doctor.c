@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* skoop doctor - which probes can run here: each is run once for real, and what it lacks is what it says. */
+/* skoop doctor - which probes can run here: each is run once, and says what it lacks. */
 #include "doctor.h"
 
 #include <errno.h>
@@ -15,8 +15,9 @@
 
 static const char help[] =
 	"Usage: skoop doctor [-j]\n"
-	"What this machine offers, and which probes can run on it: each is run once, and what it lacks is said.\n"
-	"Exit code 0: all can; 3: some lack a privilege; 4: the kernel lacks something; 1: a probe failed.\n\n"
+	"What this machine offers, and which probes can run on it: each is run once, and\n"
+	"what it lacks is said. Exit code 0: all can; 3: some lack a privilege; 4: the\n"
+	"kernel lacks something; 1: a probe failed.\n\n"
 	"  -j, --json  JSON Lines\n"
 	"  -h, --help  this help\n";
 
@@ -91,7 +92,7 @@ static int take_end(struct child *c, void *arg)
 
 static int visit_start(struct children *cs, struct visit *v)
 {
-	/* One that tells events would do so for ever; it is to attach, listen a moment, and detach. */
+	/* One that tells events would do so for ever: it attaches, listens a moment, detaches. */
 	static const char *const counters[] = { "-o", "json", NULL };
 	static const char *const events[] = { "-o", "json", "-d", "0.5", NULL };
 
@@ -146,13 +147,15 @@ static const char *status(const struct visit *v)
 	}
 }
 
-/* What it said itself; what it needs where it lacks a privilege; never nothing where it did not run. */
+/* What it said itself, and what it needs; never nothing where it did not run. */
 static void add_says(struct visit *v)
 {
 	if (v->hung)
-		buf_printf(&v->says, "%sdid not end within %llu s", v->says.len ? "; " : "", ANSWER_TIME / NSEC_PER_SEC);
+		buf_printf(&v->says, "%sdid not end within %llu s", v->says.len ? "; " : "",
+			   ANSWER_TIME / NSEC_PER_SEC);
 	else if (v->signal)
-		buf_printf(&v->says, "%skilled by SIG%s", v->says.len ? "; " : "", sigabbrev_np(v->signal));
+		buf_printf(&v->says, "%skilled by SIG%s", v->says.len ? "; " : "",
+			   sigabbrev_np(v->signal));
 	else if (v->code == EXIT_PRIVILEGE && v->probe->needs)
 		buf_printf(&v->says, "%sneeds %s", v->says.len ? "; " : "", v->probe->needs);
 	else if (v->code && !v->says.len)
@@ -167,7 +170,8 @@ static void say_facts(const struct roots *roots, bool json, struct buf *b)
 		f->say(roots, &text);
 		buf_plain(&text, 0);
 		if (json) {
-			buf_printf(b, "{\"schema\":1,\"kind\":\"fact\",\"fact\":\"%s\",\"says\":", f->name);
+			buf_printf(b, "{\"schema\":1,\"kind\":\"fact\",\"fact\":\"%s\",\"says\":",
+				   f->name);
 			buf_json(b, text.data ? text.data : "", text.len);
 			buf_str(b, "}\n");
 		} else {
@@ -181,7 +185,9 @@ static void say_facts(const struct roots *roots, bool json, struct buf *b)
 static void visits_json(const struct visit *v, size_t n, struct buf *b)
 {
 	for (size_t i = 0; i < n; i++, v++) {
-		buf_printf(b, "{\"schema\":1,\"kind\":\"check\",\"probe\":\"%s\",\"status\":\"%s\",\"exit\":%d",
+		buf_printf(b,
+			   "{\"schema\":1,\"kind\":\"check\",\"probe\":\"%s\",\"status\":\"%s\","
+			   "\"exit\":%d",
 			   v->probe->name, status(v), v->code);
 		buf_printf(b, ",\"series\":%zu,\"targets\":%zu,\"says\":", v->series, v->ntargets);
 		buf_json(b, v->says.data ? v->says.data : "", v->says.len);
@@ -225,7 +231,8 @@ static int worst(const struct visit *v, size_t n)
 	bool seen[EXIT_UNSUPPORTED + 1] = { 0 };
 
 	for (size_t i = 0; i < n; i++) {
-		bool known = v[i].code == EXIT_OK || v[i].code == EXIT_PRIVILEGE || v[i].code == EXIT_UNSUPPORTED;
+		bool known = v[i].code == EXIT_OK || v[i].code == EXIT_PRIVILEGE ||
+			     v[i].code == EXIT_UNSUPPORTED;
 
 		seen[v[i].hung || !known ? EXIT_FAILED : v[i].code] = true;
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* skoop explain - what a name means, offline: metrics and events as their probes tell it, findings of snapshot. */
+/* skoop explain - what a name means: metrics and events as their probes tell it, and findings. */
 #include "skoop.h"
 
 #include <errno.h>
@@ -13,9 +13,9 @@
 
 static const char help[] =
 	"Usage: skoop explain [-j] [NAME]\n"
-	"What NAME means, what is normal, what usually causes it and what to do next. NAME is a metric (in full, "
-	"without\nits prefix, or as the kernel and nstat spell it), an event, a finding of snapshot or a probe. Without "
-	"NAME: all names.\n\n"
+	"What NAME means, what is normal, what usually causes it and what to do next.\n"
+	"NAME is a metric (in full, without its prefix, or as the kernel and nstat spell\n"
+	"it), an event, a finding of snapshot, or a probe. Without NAME: all names.\n\n"
 	"  -j, --json      JSON Lines\n"
 	"      --complete  words for a shell's completion\n"
 	"  -h, --help      this help\n";
@@ -25,9 +25,9 @@ static const char project[] = "kubeskoop_";
 /* One thing that has a name. */
 struct entry {
 	const char *probe;
-	bool here;          /* the probe was found */
-	const char *name;   /* of a metric in full */
-	const char *brief;  /* without prefixes; NULL: an event */
+	bool here;	   /* the probe was found */
+	const char *name;  /* of a metric in full */
+	const char *brief; /* without prefixes; NULL: an event */
 	const char *key, *type, *unit, *scope, *origin, *help;
 	struct advice advice;
 };
@@ -83,12 +83,16 @@ static void add_probe(struct entries *es, const struct probe_info *p)
 	for (size_t i = 0; i < p->nmetrics; i++) {
 		const struct probe_metric *m = &p->metrics[i];
 
-		entry_add(es, &(struct entry){ p->name, true, m->name, brief_of(m->name, p->prefix), m->key, m->type,
-					       m->unit, m->scope, m->origin, m->help, m->advice });
+		entry_add(es, &(struct entry){ p->name, true, m->name, brief_of(m->name, p->prefix),
+					       m->key, m->type, m->unit, m->scope, m->origin,
+					       m->help, m->advice });
 	}
 	for (size_t i = 0; i < p->nevents; i++)
-		entry_add(es, &(struct entry){ .probe = p->name, .here = true, .name = p->events[i].name,
-					       .help = p->events[i].help, .advice = p->events[i].advice });
+		entry_add(es, &(struct entry){ .probe = p->name,
+					       .here = true,
+					       .name = p->events[i].name,
+					       .help = p->events[i].help,
+					       .advice = p->events[i].advice });
 }
 
 static const char *name_make(struct entries *es, const struct term *t, const struct metric *m)
@@ -106,12 +110,14 @@ static const char *name_make(struct entries *es, const struct term *t, const str
 static void add_term(struct entries *es, const struct term *t)
 {
 	for (const struct metric *m = t->metrics; m && m->name; m++)
-		entry_add(es, &(struct entry){ t->probe, false, name_make(es, t, m), m->name, m->key,
-					       m->type == COUNTER ? "counter" : "gauge", m->unit,
-					       m->scope == SCOPE_HOST ? "host" : "netns", "contract", m->help,
-					       m->advice });
+		entry_add(es, &(struct entry){ t->probe, false, name_make(es, t, m), m->name,
+					       m->key, m->type == COUNTER ? "counter" : "gauge",
+					       m->unit, m->scope == SCOPE_HOST ? "host" : "netns",
+					       "contract", m->help, m->advice });
 	for (const struct event *e = t->events; e && e->name; e++)
-		entry_add(es, &(struct entry){ .probe = t->probe, .name = e->name, .help = e->help,
+		entry_add(es, &(struct entry){ .probe = t->probe,
+					       .name = e->name,
+					       .help = e->help,
 					       .advice = e->advice });
 }
 
@@ -181,8 +187,10 @@ static void say_kind(const struct entry *e, struct buf *b)
 	struct buf text = { 0 };
 
 	if (e->brief)
-		buf_printf(&text, "a %s%s%s, %s%s%s", e->type, e->unit ? " of " : "", e->unit ? e->unit : "",
-			   e->scope && !strcmp(e->scope, "host") ? "one for the machine" : "one for each network namespace",
+		buf_printf(&text, "a %s%s%s, %s%s%s", e->type, e->unit ? " of " : "",
+			   e->unit ? e->unit : "",
+			   e->scope && !strcmp(e->scope, "host") ? "one for the machine"
+								 : "one for each network namespace",
 			   e->key ? "; the kernel's " : "", e->key ? e->key : "");
 	say_line(b, "is", e->brief ? text.data : "an event");
 	b->failed |= text.failed;
@@ -195,7 +203,8 @@ static void say_entry(const struct entry *e, struct buf *b)
 
 	explain_advice(e->name, e->help, &e->advice, b);
 	say_kind(e, b);
-	buf_printf(b, "  %-8s skoop %s%s%s\n", "see", e->probe, option ? ", with -a or an option of its own" : "",
+	buf_printf(b, "  %-8s skoop %s%s%s\n", "see", e->probe,
+		   option ? ", with -a or an option of its own" : "",
 		   e->here ? "" : " (not found here)");
 }
 
@@ -236,7 +245,10 @@ static void say_probe(const struct probe_info *p, struct buf *b)
 			buf_printf(&names, "%s ", brief_of(p->metrics[i].name, p->prefix));
 	for (size_t i = 0; i < p->nevents; i++)
 		buf_printf(&names, "%s ", p->events[i].name);
-	buf_printf(b, "skoop-%s: %s\n", p->name, p->question ? p->question : p->summary ? p->summary : "");
+	buf_printf(b, "skoop-%s: %s\n", p->name,
+		   p->question	? p->question
+		   : p->summary ? p->summary
+				: "");
 	say_line(b, "source", p->source);
 	say_line(b, "overhead", p->overhead);
 	say_line(b, "needs", p->needs);
@@ -278,7 +290,8 @@ static void say_finding(const char *name, bool json, struct buf *b)
 }
 
 /* Everything of that name: several probes may have one. */
-static void say_all(const struct entries *es, const struct probes *ps, const char *name, bool json, struct buf *b)
+static void say_all(const struct entries *es, const struct probes *ps, const char *name, bool json,
+		    struct buf *b)
 {
 	const struct probe_info *p = probes_get(ps, name);
 
@@ -311,7 +324,8 @@ static int unknown(const struct entries *es, const struct probes *ps, const char
 
 /* ---- all names ---- */
 
-static void list_row(struct table *t, const char *name, const char *kind, const char *from, const char *says)
+static void list_row(struct table *t, const char *name, const char *kind, const char *from,
+		     const char *says)
 {
 	table_str(t, name);
 	table_str(t, kind);
@@ -329,7 +343,8 @@ static void list_table(const struct entries *es, struct buf *b)
 	table_column(&t, "probe", COL_WHOLE, 0);
 	table_column(&t, "says", COL_WHOLE, 0);
 	for (size_t i = 0; i < es->n; i++)
-		list_row(&t, es->v[i].name, es->v[i].brief ? "metric" : "event", es->v[i].probe, es->v[i].help);
+		list_row(&t, es->v[i].name, es->v[i].brief ? "metric" : "event", es->v[i].probe,
+			 es->v[i].help);
 	for (size_t i = 0; (finding = finding_name(i, &title)); i++)
 		list_row(&t, finding, "finding", NULL, title);
 	table_show(&t, b);
@@ -341,12 +356,14 @@ static void list_complete(const struct entries *es, struct buf *b)
 	const char *finding, *title;
 
 	for (size_t i = 0; i < es->n; i++)
-		buf_printf(b, "%s\t%s\n", without_project(es->v[i].name), es->v[i].help ? es->v[i].help : "");
+		buf_printf(b, "%s\t%s\n", without_project(es->v[i].name),
+			   es->v[i].help ? es->v[i].help : "");
 	for (size_t i = 0; (finding = finding_name(i, &title)); i++)
 		buf_printf(b, "%s\t%s\n", finding, title);
 }
 
-static int answer(const struct entries *es, const struct probes *ps, const struct plain_options *opt)
+static int answer(const struct entries *es, const struct probes *ps,
+		  const struct plain_options *opt)
 {
 	struct buf b = { 0 };
 
@@ -376,7 +393,8 @@ int cmd_explain(int argc, char **argv)
 	if (opt.complete)
 		msg_level_set(MSG_QUIET);
 	if (opt.arg)
-		opt.arg[strcspn(opt.arg, "{ \t\n")] = '\0'; /* a whole series, as a dashboard shows it */
+		opt.arg[strcspn(opt.arg, "{ \t\n")] =
+			'\0'; /* a whole series, as a dashboard shows it */
 	code = EXIT_FAILED;
 	if (probes_find(&ps))
 		return code;

@@ -18,8 +18,9 @@
 
 /* The ones probes ask for; the last two are newer than some headers. */
 #define CAPS_USED                                                                                  \
-	(CAP_TO_MASK(CAP_DAC_READ_SEARCH) | CAP_TO_MASK(CAP_NET_ADMIN) | CAP_TO_MASK(CAP_SYS_ADMIN) | \
-	 CAP_TO_MASK(CAP_SYS_PTRACE) | CAP_TO_MASK(CAP_SYSLOG) | 1ULL << 38 | 1ULL << 39)
+	(CAP_TO_MASK(CAP_DAC_READ_SEARCH) | CAP_TO_MASK(CAP_NET_ADMIN) |                           \
+	 CAP_TO_MASK(CAP_SYS_ADMIN) | CAP_TO_MASK(CAP_SYS_PTRACE) | CAP_TO_MASK(CAP_SYSLOG) |      \
+	 1ULL << 38 | 1ULL << 39)
 
 /* The first line of a file; false: it cannot be read. */
 static bool first_line(const char *path, char *line, size_t size)
@@ -64,7 +65,9 @@ static void say_cgroup(const struct roots *roots, struct buf *b)
 		buf_printf(b, "none at %s", path);
 }
 
-/* Field 5 of mountinfo is where, what follows the " - " ends with the options of the file system. */
+/*
+ * Field 5 of mountinfo is where, what follows the " - " ends with the options of the file system.
+ */
 static void say_proc(const struct roots *roots, struct buf *b)
 {
 	auto_fclose FILE *f = fopen("/proc/self/mountinfo", "re");
@@ -79,8 +82,10 @@ static void say_proc(const struct roots *roots, struct buf *b)
 		if (hidden)
 			hide[strcspn(hide, ", \n")] = '\0';
 		if (hidden)
-			buf_printf(b, "%s: mounted with %s: other users' processes cannot be seen without CAP_SYS_PTRACE", at,
-				   hide);
+			buf_printf(b,
+				   "%s: mounted with %s: other users' processes cannot be seen "
+				   "without CAP_SYS_PTRACE",
+				   at, hide);
 	}
 	if (!b->len)
 		buf_printf(b, "%s: every process can be seen", roots->procfs);
@@ -126,7 +131,8 @@ static void say_pods(const struct roots *roots, struct buf *b)
 		{ "run/containerd/io.containerd.runtime.v2.task/k8s.io", "containerd" },
 		{ "run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io", "containerd of k3s" },
 		{ "run/k0s/containerd/io.containerd.runtime.v2.task/k8s.io", "containerd of k0s" },
-		{ "var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task/k8s.io", "containerd of microk8s" },
+		{ "var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task/k8s.io",
+		  "containerd of microk8s" },
 		{ "run/containers/storage/overlay-containers", "CRI-O" },
 		{ "var/lib/containers/storage/overlay-containers", "CRI-O" },
 		{ "var/lib/docker/containers", "docker" },
@@ -144,7 +150,9 @@ static void say_pods(const struct roots *roots, struct buf *b)
 			buf_printf(b, "%s%s (%s)", b->len ? ", " : "", path, runtimes[i].what);
 	}
 	if (!b->len)
-		buf_printf(b, "nowhere: no %s and no container runtime's files; namespaces are named by what holds them",
+		buf_printf(b,
+			   "nowhere: no %s and no container runtime's files; namespaces are named "
+			   "by what holds them",
 			   roots->pod_logs);
 }
 
@@ -158,9 +166,12 @@ static void say_security(const struct roots *roots, struct buf *b)
 	(void)roots;
 	while (f && fgets(line, sizeof(line), f))
 		sscanf(line, "Seccomp: %15s", seccomp);
-	buf_printf(b, "modules %s", first_line("/sys/kernel/security/lsm", lsm, sizeof(lsm)) ? lsm : "unknown");
+	buf_printf(b, "modules %s",
+		   first_line("/sys/kernel/security/lsm", lsm, sizeof(lsm)) ? lsm : "unknown");
 	buf_printf(b, "; lockdown %s",
-		   first_line("/sys/kernel/security/lockdown", lockdown, sizeof(lockdown)) ? lockdown : "unknown");
+		   first_line("/sys/kernel/security/lockdown", lockdown, sizeof(lockdown))
+			   ? lockdown
+			   : "unknown");
 	buf_printf(b, "; seccomp mode %s", seccomp);
 	if (first_line("/proc/self/uid_map", map, sizeof(map)) &&
 	    sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && count != UINT32_MAX)
@@ -175,7 +186,9 @@ static void say_btf(const struct roots *roots, struct buf *b)
 	if (!stat("/sys/kernel/btf/vmlinux", &st))
 		buf_printf(b, "/sys/kernel/btf/vmlinux (%jd bytes)", (intmax_t)st.st_size);
 	else
-		buf_printf(b, "/sys/kernel/btf/vmlinux: %s: probes that trace the kernel cannot run", strerror(errno));
+		buf_printf(b,
+			   "/sys/kernel/btf/vmlinux: %s: probes that trace the kernel cannot run",
+			   strerror(errno));
 }
 
 static void say_tracefs(const struct roots *roots, struct buf *b)
@@ -193,7 +206,7 @@ static void say_tracefs(const struct roots *roots, struct buf *b)
 }
 
 const struct fact facts[] = {
-	{ "kernel", say_kernel },   { "cgroup", say_cgroup }, { "processes", say_proc }, { "capabilities", say_caps },
-	{ "pod names", say_pods }, { "security", say_security }, { "btf", say_btf },	 { "tracefs", say_tracefs },
-	{},
+	{ "kernel", say_kernel },     { "cgroup", say_cgroup },	  { "processes", say_proc },
+	{ "capabilities", say_caps }, { "pod names", say_pods },  { "security", say_security },
+	{ "btf", say_btf },	      { "tracefs", say_tracefs }, {},
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Expositions joined family by family: one HELP, one TYPE, all samples below. A metric comes from one probe as a rule;
- * where two have a family of that name, they must mean the same by it, and no series may stand there twice.
+ * Expositions joined family by family: one HELP, one TYPE, all samples below. A metric comes from
+ * one probe as a rule; where two have a family of that name, they must mean the same by it, and no
+ * series may stand there twice.
  */
 #include "merge.h"
 
@@ -16,7 +17,7 @@ enum { HELP, TYPE, UNIT, NHEADS };
 
 struct line {
 	const char *text; /* NULL: there is none */
-	size_t len;       /* without its newline, which is there */
+	size_t len;	  /* without its newline, which is there */
 };
 
 struct family {
@@ -35,7 +36,8 @@ struct families {
 	bool failed;
 };
 
-static struct family *family_get(struct families *fs, const struct feed *f, const char *name, size_t len)
+static struct family *family_get(struct families *fs, const struct feed *f, const char *name,
+				 size_t len)
 {
 	struct family *fam;
 
@@ -56,15 +58,16 @@ static struct family *family_get(struct families *fs, const struct feed *f, cons
 	return fam;
 }
 
-static void take_head(struct merge *m, struct family *fam, const struct feed *f, int kind, const struct line *l)
+static void take_head(struct merge *m, struct family *fam, const struct feed *f, int kind,
+		      const struct line *l)
 {
 	struct line *have = &fam->head[kind];
 
 	if (fam->from == f) {
 		*have = *l;
 	} else if (kind == TYPE && (have->len != l->len || memcmp(have->text, l->text, l->len))) {
-		msg_error("%s and %s do not agree on the type of %.*s: the latter is left out", fam->from->name,
-			  f->name, (int)fam->name_len, fam->name);
+		msg_error("%s and %s do not agree on the type of %.*s: the latter is left out",
+			  fam->from->name, f->name, (int)fam->name_len, fam->name);
 		fam->refused = true;
 		m->failed = true;
 	}
@@ -85,18 +88,23 @@ static bool series_there(const struct family *fam, const struct line *l)
 	return false;
 }
 
-/* Below a TYPE stand samples of that name or a longer one (_bucket, _total); else the name is the family's. */
+/*
+ * Below a TYPE stand samples of that name or a longer one (_bucket, _total); else the name is the
+ * family's.
+ */
 static struct family *family_of(struct families *fs, const struct feed *f, const struct line *l)
 {
 	struct family *fam = fs->current < fs->n ? &fs->v[fs->current] : NULL;
 	size_t name = strcspn(l->text, "{ \n");
 
-	if (fam && fam->head[TYPE].text && name >= fam->name_len && !memcmp(l->text, fam->name, fam->name_len))
+	if (fam && fam->head[TYPE].text && name >= fam->name_len &&
+	    !memcmp(l->text, fam->name, fam->name_len))
 		return fam;
 	return family_get(fs, f, l->text, name);
 }
 
-static void take_sample(struct merge *m, struct families *fs, const struct feed *f, const struct line *l)
+static void take_sample(struct merge *m, struct families *fs, const struct feed *f,
+			const struct line *l)
 {
 	struct family *fam = family_of(fs, f, l);
 
@@ -107,12 +115,14 @@ static void take_sample(struct merge *m, struct families *fs, const struct feed 
 		return;
 	}
 	if (!fam->told)
-		msg_error("%s: %.*s is there already from %s: left out", f->name, (int)l->len, l->text, fam->from->name);
+		msg_error("%s: %.*s is there already from %s: left out", f->name, (int)l->len,
+			  l->text, fam->from->name);
 	fam->told = true;
 	m->failed = true;
 }
 
-static void take_line(struct merge *m, struct families *fs, const struct feed *f, const struct line *l)
+static void take_line(struct merge *m, struct families *fs, const struct feed *f,
+		      const struct line *l)
 {
 	for (int kind = 0; kind < NHEADS; kind++) {
 		const char *name = l->text + HEAD_LEN;
@@ -138,7 +148,8 @@ static void take_feed(struct merge *m, struct families *fs, const struct feed *f
 	for (size_t i = 0; i < fs->n; i++)
 		fs->v[i].refused = fs->v[i].told = false;
 	for (; f->fresh && l.text < end; l.text += l.len + 1) {
-		l.len = (size_t)((const char *)memchr(l.text, '\n', (size_t)(end - l.text)) - l.text);
+		l.len = (size_t)((const char *)memchr(l.text, '\n', (size_t)(end - l.text)) -
+				 l.text);
 		take_line(m, fs, f, &l);
 	}
 }

@@ -9,7 +9,8 @@
 
 static const char help[] =
 	"Usage: skoop list [-j]\n"
-	"The probes that are here, what each of them answers, where its numbers come from and what it costs.\n\n"
+	"The probes that are here, what each of them answers, where its numbers come from\n"
+	"and what it costs.\n\n"
 	"  -j, --json      JSON Lines\n"
 	"      --complete  words for a shell's completion\n"
 	"  -h, --help      this help\n";
@@ -48,7 +49,8 @@ static void list_json(const struct probes *ps, struct buf *b)
 static void list_complete(const struct probes *ps, struct buf *b)
 {
 	for (size_t i = 0; i < ps->n; i++)
-		buf_printf(b, "%s\t%s\n", ps->v[i].name, ps->v[i].question ? ps->v[i].question : "");
+		buf_printf(b, "%s\t%s\n", ps->v[i].name,
+			   ps->v[i].question ? ps->v[i].question : "");
 }
 
 static void list_table(const struct probes *ps, struct buf *b)

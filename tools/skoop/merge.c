@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What all mergers do alike: tell data from what is said about it, and read the time of a record. */
+/*
+ * What all mergers do alike: tell data from what is said about it, and read the time of a record.
+ */
 #include "merge.h"
 
 #include <string.h>
@@ -22,14 +24,17 @@ static int digits(const char *s, size_t n)
 
 static uint64_t time_parse(const char *s)
 {
-	struct tm tm = { .tm_year = digits(s, 4) - 1900, .tm_mon = digits(s + 5, 2) - 1,
-			 .tm_mday = digits(s + 8, 2),	 .tm_hour = digits(s + 11, 2),
-			 .tm_min = digits(s + 14, 2),	 .tm_sec = digits(s + 17, 2) };
+	struct tm tm = { .tm_year = digits(s, 4) - 1900,
+			 .tm_mon = digits(s + 5, 2) - 1,
+			 .tm_mday = digits(s + 8, 2),
+			 .tm_hour = digits(s + 11, 2),
+			 .tm_min = digits(s + 14, 2),
+			 .tm_sec = digits(s + 17, 2) };
 	int ns = digits(s + 20, 9);
 	time_t seconds;
 
-	if (tm.tm_year < 70 || tm.tm_mon < 0 || tm.tm_mday < 1 || tm.tm_hour < 0 || tm.tm_min < 0 || tm.tm_sec < 0 ||
-	    ns < 0 || s[4] != '-' || s[10] != 'T' || s[TIME_LEN - 1] != 'Z')
+	if (tm.tm_year < 70 || tm.tm_mon < 0 || tm.tm_mday < 1 || tm.tm_hour < 0 || tm.tm_min < 0 ||
+	    tm.tm_sec < 0 || ns < 0 || s[4] != '-' || s[10] != 'T' || s[TIME_LEN - 1] != 'Z')
 		return 0;
 	seconds = timegm(&tm);
 	return seconds < 0 ? 0 : (uint64_t)seconds * NSEC_PER_SEC + (uint64_t)ns;
@@ -49,7 +54,10 @@ uint64_t record_time(enum out_format format, const char *line)
 	return strnlen(ts, TIME_LEN) == TIME_LEN ? time_parse(ts) : 0;
 }
 
-/* The header of what follows. Tables have one each; of TSV there is one for all, or they do not belong together. */
+/*
+ * The header of what follows. Tables have one each; of TSV there is one for all, or they do not
+ * belong together.
+ */
 static void take_header(struct merge *m, struct feed *f, const char *text)
 {
 	char *copy = strdup(text);
@@ -63,7 +71,8 @@ static void take_header(struct merge *m, struct feed *f, const char *text)
 	if (m->format != OUT_TSV)
 		return;
 	if (m->nfeeds == 1 && !m->file) {
-		m->ops->line(m, f, text, strlen(text)); /* its events and its counters may have their own */
+		m->ops->line(m, f, text,
+			     strlen(text)); /* its events and its counters may have their own */
 		return;
 	}
 	if (!m->header)
@@ -71,7 +80,9 @@ static void take_header(struct merge *m, struct feed *f, const char *text)
 	if (!m->header) {
 		m->out.failed = true;
 	} else if (strcmp(m->header, text)) {
-		msg_error("%s: its columns are not those of the others: left out; use -o json, or run it alone", f->name);
+		msg_error("%s: its columns are not those of the others: left out; use -o json, or "
+			  "run it alone",
+			  f->name);
 		f->failed = true;
 		m->failed = true;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Many outputs made one. Children are run with --framed: a line that begins with a form feed is not data, but speaks of
- * it. Alone it ends a round; with text it is the header of what follows.
+ * Many outputs made one. Children are run with --framed: a line that begins with a form feed is not
+ * data, but speaks of it. Alone it ends a round; with text it is the header of what follows.
  */
 #ifndef SKOOP_MERGE_H
 #define SKOOP_MERGE_H
@@ -21,18 +21,19 @@ struct merge;
 
 /* What comes from one child. */
 struct feed {
-	const char *name;    /* skoop-tcp */
-	const char *title;   /* tcp */
-	bool streams;        /* sends events as they happen; else whole rounds */
-	bool ended, failed;  /* failed: what came last may be half of it */
-	bool late;           /* nobody waits for it until it speaks again */
-	bool rests;          /* between two rounds */
+	const char *name;   /* skoop-tcp */
+	const char *title;  /* tcp */
+	bool streams;	    /* sends events as they happen; else whole rounds */
+	bool ended, failed; /* failed: what came last may be half of it */
+	bool late;	    /* nobody waits for it until it speaks again */
+	bool rests;	    /* between two rounds */
 	size_t rounds;
 	/* the merger's own */
-	uint64_t ts, arrived; /* of the last line, CLOCK_REALTIME ns; of what waits, process_now() */
+	uint64_t ts;	  /* of the last line: CLOCK_REALTIME in ns */
+	uint64_t arrived; /* of what waits: process_now() */
 	struct queue *head, **tail;
 	struct buf now, whole; /* the round that is coming in, the last one that is complete */
-	bool fresh;            /* `whole` has not been merged yet */
+	bool fresh;	       /* `whole` has not been merged yet */
 	char *header;
 };
 
@@ -50,17 +51,17 @@ struct merge_ops {
 struct merge {
 	const struct merge_ops *ops;
 	enum out_format format;
-	bool file;           /* each m->out is the whole content of a file */
-	uint64_t interval;   /* ns, 0: one round */
+	bool file;	   /* each m->out is the whole content of a file */
+	uint64_t interval; /* ns, 0: one round */
 	struct feed *feeds;
 	size_t nfeeds;
-	struct buf out;      /* to be written, then emptied */
-	bool ready;          /* a whole of rounds is in m->out, be it empty */
-	bool told;           /* who is late has been said */
-	bool failed;         /* something was said and left out */
+	struct buf out;		 /* to be written, then emptied */
+	bool ready;		 /* a whole of rounds is in m->out, be it empty */
+	bool told;		 /* who is late has been said */
+	bool failed;		 /* something was said and left out */
 	const struct feed *last; /* whose line came out last */
-	char *header;            /* the one header there is (TSV) */
-	size_t held;             /* bytes that wait */
+	char *header;		 /* the one header there is (TSV) */
+	size_t held;		 /* bytes that wait */
 };
 
 /* JSON Lines and TSV as a stream: by time. */
@@ -72,7 +73,10 @@ extern const struct merge_ops merge_rounds;
 
 /* The time a record bears, in ns since 1970; 0: none. */
 uint64_t record_time(enum out_format format, const char *line);
-/* Joins complete expositions, family by family; `failed` is set where two do not agree, after one msg_error. */
+/*
+ * Joins complete expositions, family by family; `failed` is set where two do not agree, after one
+ * msg_error.
+ */
 void expositions_join(struct merge *m, struct buf *b);
 
 void merge_line(struct merge *m, struct feed *f, const char *line, size_t len);

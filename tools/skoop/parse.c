@@ -43,7 +43,9 @@ static void split(char *line, const char *fields[MAX_FIELDS])
 
 static struct advice advice_of(const char *const f[5])
 {
-	return (struct advice){ .means = f[0], .normal = f[1], .causes = f[2], .confirm = f[3], .remedy = f[4] };
+	return (struct advice){
+		.means = f[0], .normal = f[1], .causes = f[2], .confirm = f[3], .remedy = f[4]
+	};
 }
 
 static bool take_probe(struct probe_info *p, const char *const *f)
@@ -62,9 +64,13 @@ static bool take_option(struct probe_info *p, size_t *size, const char *const *f
 {
 	if (!f[2] || array_grow(&p->options, size, p->noptions + 1))
 		return false;
-	p->options[p->noptions++] = (struct probe_option){
-		.letter = f[1], .name = f[2], .arg = f[3], .group = f[4], .help = f[5], .words = f[6], .complete = f[7]
-	};
+	p->options[p->noptions++] = (struct probe_option){ .letter = f[1],
+							   .name = f[2],
+							   .arg = f[3],
+							   .group = f[4],
+							   .help = f[5],
+							   .words = f[6],
+							   .complete = f[7] };
 	return true;
 }
 
@@ -72,10 +78,14 @@ static bool take_metric(struct probe_info *p, size_t *size, const char *const *f
 {
 	if (!f[1] || !f[2] || array_grow(&p->metrics, size, p->nmetrics + 1))
 		return false;
-	p->metrics[p->nmetrics++] = (struct probe_metric){
-		.name = f[1], .type = f[2], .unit = f[3], .scope = f[4], .origin = f[5], .key = f[6], .help = f[7],
-		.advice = advice_of(f + 8)
-	};
+	p->metrics[p->nmetrics++] = (struct probe_metric){ .name = f[1],
+							   .type = f[2],
+							   .unit = f[3],
+							   .scope = f[4],
+							   .origin = f[5],
+							   .key = f[6],
+							   .help = f[7],
+							   .advice = advice_of(f + 8) };
 	return true;
 }
 
@@ -83,7 +93,8 @@ static bool take_event(struct probe_info *p, size_t *size, const char *const *f)
 {
 	if (!f[1] || array_grow(&p->events, size, p->nevents + 1))
 		return false;
-	p->events[p->nevents++] = (struct probe_event){ .name = f[1], .help = f[2], .advice = advice_of(f + 3) };
+	p->events[p->nevents++] =
+		(struct probe_event){ .name = f[1], .help = f[2], .advice = advice_of(f + 3) };
 	return true;
 }
 

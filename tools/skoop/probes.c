@@ -30,7 +30,8 @@ static const char *probe_name(int dir, const char *file)
 	for (const char *c = name; *c; c++)
 		if (!isalnum((unsigned char)*c) && *c != '_' && *c != '-')
 			return NULL;
-	if (fstatat(dir, file, &st, 0) || !S_ISREG(st.st_mode) || faccessat(dir, file, X_OK, AT_EACCESS))
+	if (fstatat(dir, file, &st, 0) || !S_ISREG(st.st_mode) ||
+	    faccessat(dir, file, X_OK, AT_EACCESS))
 		return NULL;
 	return name;
 }
@@ -79,7 +80,8 @@ static int own_scan(struct probes *ps, size_t *size)
 	char *slash;
 
 	if (n < 0) {
-		msg_warn("/proc/self/exe: %s: cannot look for probes beside this program", strerror(errno));
+		msg_warn("/proc/self/exe: %s: cannot look for probes beside this program",
+			 strerror(errno));
 		return 0;
 	}
 	path[n] = '\0';
@@ -224,7 +226,8 @@ static int question_ask(struct children *cs, struct question *q, const char *con
 	return children_add(cs, q->probe->path, argv, q);
 }
 
-static int ask_all(struct question *q, size_t n, const char *const *const *args, const struct children_ops *ops)
+static int ask_all(struct question *q, size_t n, const char *const *const *args,
+		   const struct children_ops *ops)
 {
 	struct children *cs;
 	int err = children_open(ops, NULL, -1, &cs);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What has to be complete: expositions, and files that are replaced. Nothing comes out before each child that lives has
- * ended a round since the last time, so that a slow one slows all, and a hung one shows by the file's age.
+ * What has to be complete: expositions, and files that are replaced. Nothing comes out before each
+ * child that lives has ended a round since the last time, so that a slow one slows all, and a hung
+ * one shows by the file's age.
  */
 #include "merge.h"
 
@@ -25,7 +26,10 @@ static void rounds_round(struct merge *m, struct feed *f)
 	struct buf before = f->whole;
 
 	(void)m;
-	/* The last words of one that failed may be half of a round; those of one that ended well are whole. */
+	/*
+	 * The last words of one that failed may be half of a round; those of one that ended well
+	 * are whole.
+	 */
 	if (f->ended && (f->failed || (f->rounds && !f->now.len))) {
 		f->now.len = 0;
 		return;
@@ -70,7 +74,8 @@ static void records_join(struct merge *m, struct buf *b)
 				b->failed = true;
 				break;
 			}
-			v[n] = (struct record){ record_time(m->format, line), n, (size_t)(newline - line) + 1, line };
+			v[n] = (struct record){ record_time(m->format, line), n,
+						(size_t)(newline - line) + 1, line };
 			n++;
 		}
 	}
@@ -116,7 +121,8 @@ static void tell_missing(struct merge *m)
 	m->told = true;
 	for (size_t i = 0; i < m->nfeeds; i++)
 		if (!m->feeds[i].ended && !m->feeds[i].fresh)
-			msg_warn("%s: no round for %llu s: the others wait for it", m->feeds[i].name, WAIT_TOLD / NSEC_PER_SEC);
+			msg_warn("%s: no round for %llu s: the others wait for it",
+				 m->feeds[i].name, WAIT_TOLD / NSEC_PER_SEC);
 }
 
 static void rounds_tick(struct merge *m, uint64_t now, bool end)

@@ -9,21 +9,23 @@
 #include "libcommon/writer.h"
 #include "merge.h"
 
-static const char help[] =
-	"Usage: skoop run P1,P2,... [OPTIONS] [INTERVAL [COUNT]]\n"
-	"Several probes on one timeline. Their options are those of the probes (skoop help PROBE); each\n"
-	"probe gets the options it has. Instead of a name:\n\n"
-	"  all      every probe that is here\n"
-	"  metrics  those that read counters, without tracing the kernel\n"
-	"  events   those that tell events\n\n"
-	"JSON and TSV come in the order of time, tables probe by probe, prom and openmetrics as one\n"
-	"exposition, -w FILE as one file. A probe that cannot run here is reported, and the others run.\n";
+static const char help[] = "Usage: skoop run P1,P2,... [OPTIONS] [INTERVAL [COUNT]]\n"
+			   "Several probes on one timeline. Their options are those of the probes "
+			   "(skoop help PROBE); each\n"
+			   "probe gets the options it has. Instead of a name:\n\n"
+			   "  all      every probe that is here\n"
+			   "  metrics  those that read counters, without tracing the kernel\n"
+			   "  events   those that tell events\n\n"
+			   "JSON and TSV come in the order of time, tables probe by probe, prom "
+			   "and openmetrics as one\n"
+			   "exposition, -w FILE as one file. A probe that cannot run here is "
+			   "reported, and the others run.\n";
 
 struct run {
 	struct run_plan plan;
 	struct children *children;
 	struct merge merge;
-	int *codes;      /* of the children, -1: still running */
+	int *codes;	 /* of the children, -1: still running */
 	bool incomplete; /* a child was ended in the middle: a file is not replaced any more */
 	uint64_t kill_at;
 };
@@ -98,7 +100,8 @@ static int write_out(struct run *r, bool end)
 	m->out.len = 0;
 	m->ready = false;
 	if (err && err != -EPIPE)
-		msg_error("write error: %s%s%s", path ? path : "", path ? ": " : "", strerror(-err));
+		msg_error("write error: %s%s%s", path ? path : "", path ? ": " : "",
+			  strerror(-err));
 	return err;
 }
 
@@ -118,7 +121,10 @@ static bool want_color(void)
 	return isatty(STDOUT_FILENO) && !(none && *none) && !(term && !strcmp(term, "dumb"));
 }
 
-/* What children are told beside the options: their stdout is a pipe, and they cannot know where it leads. */
+/*
+ * What children are told beside the options: their stdout is a pipe, and they cannot know where it
+ * leads.
+ */
 static int start(struct run *r)
 {
 	static const struct children_ops ops = { take_line, NULL, take_end, false };
@@ -149,8 +155,10 @@ static int prepare(struct run *r)
 {
 	struct merge *m = &r->merge;
 
-	*m = (struct merge){ .ops = merger(&r->plan), .format = r->plan.format,
-			     .interval = r->plan.interval, .file = r->plan.write };
+	*m = (struct merge){ .ops = merger(&r->plan),
+			     .format = r->plan.format,
+			     .interval = r->plan.interval,
+			     .file = r->plan.write };
 	m->feeds = calloc(r->plan.n, sizeof(*m->feeds));
 	r->codes = calloc(r->plan.n, sizeof(*r->codes));
 	if (!m->feeds || !r->codes) {
@@ -189,8 +197,8 @@ static int step(struct run *r)
 /* The worst by the common order; that some cannot run here counts only where none can. */
 static int worst(const struct run *r)
 {
-	static const int order[] = { EXIT_USAGE, EXIT_FAILED, EXIT_PRIVILEGE, EXIT_UNSUPPORTED, EXIT_NO_TARGET,
-				     EXIT_OBSERVED };
+	static const int order[] = { EXIT_USAGE,       EXIT_FAILED,    EXIT_PRIVILEGE,
+				     EXIT_UNSUPPORTED, EXIT_NO_TARGET, EXIT_OBSERVED };
 	bool any = false, seen[EXIT_OBSERVED + 1] = { 0 };
 
 	for (size_t i = 0; i < r->plan.n; i++) {
@@ -199,7 +207,9 @@ static int worst(const struct run *r)
 		if (code < 0)
 			continue;
 		any |= delivered(code);
-		seen[delivered(code) || cannot_run(code) || code == EXIT_USAGE ? code : EXIT_FAILED] = true;
+		seen[delivered(code) || cannot_run(code) || code == EXIT_USAGE ? code
+									       : EXIT_FAILED] =
+			true;
 	}
 	if (r->merge.failed)
 		seen[EXIT_FAILED] = true;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The command line of `skoop run`. Its options are those of the probes, as these describe them: each probe gets the
- * options it has. What concerns the whole (format, file, interval) is looked at here, too.
+ * The command line of `skoop run`. Its options are those of the probes, as these describe them:
+ * each probe gets the options it has. What concerns the whole (format, file, interval) is looked at
+ * here, too.
  */
 #include "run.h"
 
@@ -97,7 +98,8 @@ static int choose_name(struct run_plan *plan, const char *name)
 static bool names_group(const char *list)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-		const char *at = strstr(list, groups[i].name), *end = at ? at + strlen(groups[i].name) : NULL;
+		const char *at = strstr(list, groups[i].name),
+			   *end = at ? at + strlen(groups[i].name) : NULL;
 
 		if (at && (at == list || at[-1] == ',') && (!*end || *end == ','))
 			return true;
@@ -113,7 +115,10 @@ static int choose_all(struct run_plan *plan, const char *list)
 
 	if (!copy)
 		return out_of_memory();
-	/* What is in a group, only the probes can say; those named are asked when it is clear who they are. */
+	/*
+	 * What is in a group, only the probes can say; those named are asked when it is clear who
+	 * they are.
+	 */
 	if (names_group(list) && probes_describe_all(&plan->probes))
 		return EXIT_FAILED;
 	plan->chosen = calloc(plan->probes.n + 1, sizeof(*plan->chosen));
@@ -177,8 +182,13 @@ static bool union_make(struct union_options *u, const struct run_plan *plan)
 	u->longs = calloc(u->n + 1, sizeof(*u->longs));
 	for (size_t i = 0; u->longs && i < u->n; i++) {
 		const struct probe_option *o = u->v[i];
-		/* Whether to colour may be asked without a word; every other option has one or none. */
-		int arg = !o->arg ? no_argument : strcmp(o->name, "color") ? required_argument : optional_argument;
+		/*
+		 * Whether to colour may be asked without a word; every other option has one or
+		 * none.
+		 */
+		int arg = !o->arg		     ? no_argument
+			  : strcmp(o->name, "color") ? required_argument
+						     : optional_argument;
 
 		u->longs[i] = (struct option){ o->name, arg, NULL, VALUE + (int)i };
 		if (o->letter)
@@ -237,8 +247,11 @@ static bool pass(struct run_plan *plan, const char *name, const char *value)
 
 static enum out_format format_of(const char *word)
 {
-	static const char *const words[] = { [OUT_TABLE] = "table", [OUT_JSON] = "json", [OUT_PROM] = "prom",
-					     [OUT_OPENMETRICS] = "openmetrics", [OUT_TSV] = "tsv" };
+	static const char *const words[] = { [OUT_TABLE] = "table",
+					     [OUT_JSON] = "json",
+					     [OUT_PROM] = "prom",
+					     [OUT_OPENMETRICS] = "openmetrics",
+					     [OUT_TSV] = "tsv" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (!strcmp(words[i], word))
@@ -255,7 +268,8 @@ static int say(const char *text)
 }
 
 /* What an option means for the whole. */
-static int take_option(struct run_plan *plan, const struct probe_option *o, const char *value, const char *help)
+static int take_option(struct run_plan *plan, const struct probe_option *o, const char *value,
+		       const char *help)
 {
 	const char *name = o->name;
 
@@ -318,10 +332,12 @@ static int parse(struct run_plan *plan, int argc, char **argv, const char *help)
 
 	if (!union_make(&u, plan))
 		code = out_of_memory();
-	while (code < 0 && (key = getopt_long(argc, argv, u.letters.data ? u.letters.data : "", u.longs, NULL)) != -1) {
+	while (code < 0 && (key = getopt_long(argc, argv, u.letters.data ? u.letters.data : "",
+					      u.longs, NULL)) != -1) {
 		const struct probe_option *o = union_get(&u, key);
 
-		code = o ? take_option(plan, o, optarg, help) : EXIT_USAGE; /* getopt has said why */
+		code = o ? take_option(plan, o, optarg, help)
+			 : EXIT_USAGE; /* getopt has said why */
 	}
 	if (code < 0)
 		code = take_arguments(plan, argc, argv, optind);
@@ -345,7 +361,8 @@ static int check_exposition(struct run_plan *plan, bool grouped)
 			plan->args[kept] = plan->args[i];
 			plan->chosen[kept++] = plan->chosen[i];
 		} else if (!grouped) {
-			msg_error("%s has no metrics; use -o table, json or tsv", plan->chosen[i]->name);
+			msg_error("%s has no metrics; use -o table, json or tsv",
+				  plan->chosen[i]->name);
 			return EXIT_USAGE;
 		} else {
 			free(plan->args[i].v); /* of a group, those that have any are meant */
@@ -358,7 +375,8 @@ static int check_exposition(struct run_plan *plan, bool grouped)
 		return EXIT_USAGE;
 	}
 	if (plan->interval && plan->count != 1 && !plan->write) {
-		msg_error("several rounds are not one exposition: INTERVAL needs COUNT 1 or -w FILE with this format");
+		msg_error("several rounds are not one exposition: INTERVAL needs COUNT 1 or -w "
+			  "FILE with this format");
 		return EXIT_USAGE;
 	}
 	return -1;
@@ -370,12 +388,14 @@ static int check_events(const struct run_plan *plan)
 		if (!run_streams(plan, plan->chosen[i]))
 			continue;
 		if (plan->write) {
-			msg_error("-w cannot hold a stream of events (%s); append to a file with >> instead",
+			msg_error("-w cannot hold a stream of events (%s); append to a file with "
+				  ">> instead",
 				  plan->chosen[i]->name);
 			return EXIT_USAGE;
 		}
 		if (plan->format == OUT_TSV && plan->n > 1) {
-			msg_error("the events of %s have columns of their own: use -o json, or run it alone",
+			msg_error("the events of %s have columns of their own: use -o json, or run "
+				  "it alone",
 				  plan->chosen[i]->name);
 			return EXIT_USAGE;
 		}
@@ -392,8 +412,10 @@ static int check_file(const struct run_plan *plan)
 		msg_error("-w needs -o prom, openmetrics, json or tsv");
 		return EXIT_USAGE;
 	}
-	if (plan->format == OUT_OPENMETRICS && len >= 5 && !strcmp(plan->write + len - 5, ".prom")) {
-		msg_error("%s: the textfile collector does not read OpenMetrics; use -o prom", plan->write);
+	if (plan->format == OUT_OPENMETRICS && len >= 5 &&
+	    !strcmp(plan->write + len - 5, ".prom")) {
+		msg_error("%s: the textfile collector does not read OpenMetrics; use -o prom",
+			  plan->write);
 		return EXIT_USAGE;
 	}
 	err = file_check(plan->write);
@@ -412,7 +434,10 @@ static int check(struct run_plan *plan, bool grouped)
 	return code < 0 && plan->write ? check_file(plan) : code;
 }
 
-/* The probes look at their options before any of them begins: bad ones are told once, and nothing is printed. */
+/*
+ * The probes look at their options before any of them begins: bad ones are told once, and nothing
+ * is printed.
+ */
 static int check_args(struct run_plan *plan)
 {
 	auto_free const char *const **args = calloc(plan->n + 1, sizeof(*args));

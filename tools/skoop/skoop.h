@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The dispatcher's rooms: each command is a file, and what two commands share is here. The dispatcher starts probes
- * and carries their lines; it measures nothing itself and knows no probe by name.
+ * The dispatcher's rooms: each command is a file, and what two commands share is here. The
+ * dispatcher starts probes and carries their lines; it measures nothing itself and knows no probe
+ * by name.
  */
 #ifndef SKOOP_SKOOP_H
 #define SKOOP_SKOOP_H
@@ -24,8 +25,8 @@ int cmd_snapshot(int argc, char **argv);
 int cmd_targets(int argc, char **argv);
 
 /*
- * All there is to say, at the end of a command: writes b to stdout, which is closed, and frees it. EXIT_OK, also where
- * the reader left; EXIT_FAILED after one msg_error.
+ * All there is to say, at the end of a command: writes b to stdout, which is closed, and frees it.
+ * EXIT_OK, also where the reader left; EXIT_FAILED after one msg_error.
  */
 int print_buf(struct buf *b);
 
@@ -93,15 +94,15 @@ void probes_free(struct probes *ps);
 struct probe_info *probes_get(const struct probes *ps, const char *name);
 
 /*
- * Asks those of the n not asked before for --describe, all at a time. One that does not answer stays undescribed. 0;
- * -EINTR: asked to stop; other -errno after one msg_error.
+ * Asks those of the n not asked before for --describe, all at a time. One that does not answer
+ * stays undescribed. 0; -EINTR: asked to stop; other -errno after one msg_error.
  */
 int probes_describe(struct probe_info *const *v, size_t n);
 /* The same for all; those that do not answer are dropped, after one msg_warn each. */
 int probes_describe_all(struct probes *ps);
 /*
- * Has each program look at its arguments (args[i], NULL-terminated) without acting on them. -EINVAL: one did not like
- * them, and said so; else as probes_describe().
+ * Has each program look at its arguments (args[i], NULL-terminated) without acting on them.
+ * -EINVAL: one did not like them, and said so; else as probes_describe().
  */
 int probes_check(struct probe_info *const *v, size_t n, const char *const *const *args);
 /* Reads the answer to --describe, whose texts it takes over. False: it is none. */
@@ -111,13 +112,13 @@ bool probe_parse(struct probe_info *p, char *text);
 
 struct child {
 	const char *name; /* the program's, for messages: skoop-tcp */
-	size_t index;     /* in order of children_add */
-	void *data;       /* the caller's */
+	size_t index;	  /* in order of children_add */
+	void *data;	  /* the caller's */
 	bool ended;
-	int code;         /* then: its exit code, EXIT_FAILED where it died or broke off */
-	int signal;       /* and what killed it, 0: nothing */
-	bool told;        /* something it said on stderr was passed on */
-	bool cut_short;   /* it died by the signal that asked it to end */
+	int code;	/* then: its exit code, EXIT_FAILED where it died or broke off */
+	int signal;	/* and what killed it, 0: nothing */
+	bool told;	/* something it said on stderr was passed on */
+	bool cut_short; /* it died by the signal that asked it to end */
 	/* child.c's and children.c's own */
 	bool failed, killed, silent;
 	pid_t pid;
@@ -127,15 +128,15 @@ struct child {
 
 struct children_ops {
 	/*
-	 * A whole line of its stdout, NUL-terminated, without the newline; the text is the loop's. Not 0 ends the loop with
-	 * that value.
+	 * A whole line of its stdout, NUL-terminated, without the newline; the text is the loop's.
+	 * Not 0 ends the loop with that value.
 	 */
 	int (*line)(struct child *c, char *line, size_t len, void *arg);
 	/* The same for stderr; NULL: passed on to stderr, each text once. */
 	void (*message)(struct child *c, const char *line, void *arg);
 	/*
-	 * It has ended and all of its lines were handed over. A death by signal has been reported. Not 0 ends the loop.
-	 * May be NULL.
+	 * It has ended and all of its lines were handed over. A death by signal has been reported.
+	 * Not 0 ends the loop. May be NULL.
 	 */
 	int (*ended)(struct child *c, void *arg);
 	bool silent; /* deaths and cut lines are not reported: their exit code is enough */
@@ -143,25 +144,31 @@ struct children_ops {
 
 struct children;
 
-/* watch: the descriptor the lines are for, whose reader may leave; -1: none. 0 or -errno after one msg_error. */
+/*
+ * watch: the descriptor the lines are for, whose reader may leave; -1: none. 0 or -errno after one
+ * msg_error.
+ */
 int children_open(const struct children_ops *ops, void *arg, int watch, struct children **cs);
 /*
- * Starts PATH with args (NULL-terminated, without argv[0]; NULL: none): stdin empty, stdout and stderr read by the loop,
- * no other descriptor; it dies with this process. 0 or -errno after one msg_error.
+ * Starts PATH with args (NULL-terminated, without argv[0]; NULL: none): stdin empty, stdout and
+ * stderr read by the loop, no other descriptor; it dies with this process. 0 or -errno after one
+ * msg_error.
  */
 int children_add(struct children *cs, const char *path, const char *const *args, void *data);
 size_t children_count(const struct children *cs);
 struct child *children_get(struct children *cs, size_t i);
 
 /*
- * Waits until there is something to carry, and carries it. 1: go on; 0: all have ended; -ETIME: it is `due`
- * (process_now() time); -EINTR: a signal asked to stop (told once); -EPIPE: the reader of `watch` left; or what a
- * callback said.
+ * Waits until there is something to carry, and carries it. 1: go on; 0: all have ended; -ETIME: it
+ * is `due` (process_now() time); -EINTR: a signal asked to stop (told once); -EPIPE: the reader of
+ * `watch` left; or what a callback said.
  */
 int children_step(struct children *cs, uint64_t due);
 /* Steps until it is something else than 1. */
 int children_run(struct children *cs, uint64_t due);
-/* How long an end may take that was asked for: kernel programs are detached, last counters printed. */
+/*
+ * How long an end may take that was asked for: kernel programs are detached, last counters printed.
+ */
 #define CHILDREN_GRACE (5 * NSEC_PER_SEC)
 /* Asks all to end (SIGTERM); go on with steps to hear their last lines. */
 void children_ask(struct children *cs);
@@ -189,7 +196,10 @@ void nearest_print(const struct nearest *near, struct buf *b);
 
 /* ---- explanations of what no probe here answers for ---- */
 
-/* Metrics and events of the contract, by probe; shown where that probe is not found. Ended by a NULL name. */
+/*
+ * Metrics and events of the contract, by probe; shown where that probe is not found. Ended by a
+ * NULL name.
+ */
 struct term {
 	const char *probe, *prefix;
 	const struct metric *metrics; /* ended by {}, may be NULL */

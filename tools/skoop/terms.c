@@ -1,43 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What names of the contract mean whose probes may not be here: the metrics and events of those that trace the
- * kernel. A probe that is here answers for itself, so a table ends where its probe begins.
+ * What names of the contract mean whose probes may not be here: the metrics and events of those
+ * that trace the kernel. A probe that is here answers for itself, so a table ends where its probe
+ * begins.
  */
 #include "skoop.h"
 
 static const struct metric flow_metrics[] = {
 	{ "bytes", NULL, COUNTER, "bytes", "Bytes sent connection flow",
-	  .advice = { .means = "bytes from the IP header on, of one flow and direction; headers once per packet on the wire",
+	  .advice = { .means = "bytes from the IP header on, of one flow and direction; headers "
+			       "once per packet on the wire",
 		      .confirm = "skoop flow --top 10; ip -s link for the sum" } },
 	{ "packets", NULL, COUNTER, "packets", "Packets sent of connection flow",
-	  .advice = { .means = "packets on the wire of one flow and direction; a merged packet counts its segments",
+	  .advice = { .means = "packets on the wire of one flow and direction; a merged packet "
+			       "counts its segments",
 		      .confirm = "skoop flow --top 10; ip -s link for the sum" } },
 	{}
 };
 
 static const struct metric netiftxlat_metrics[] = {
-	{ "qdiscslow100ms", NULL, COUNTER, "packets", "qdisc latency exceeds 100ms during transmission",
+	{ "qdiscslow100ms", NULL, COUNTER, "packets",
+	  "qdisc latency exceeds 100ms during transmission",
 	  .advice = { .means = "packets that stood more than 100 ms in a device's queue",
 		      .normal = "0; a shaper may delay on purpose",
 		      .causes = "standing queue: this link is the bottleneck; shaper; netem",
 		      .confirm = "skoop qdisc --tree: backlog, drops",
 		      .remedy = "fq_codel, pacing in the sender, a higher rate in the shaper" } },
-	{ "netdevslow100ms", NULL, COUNTER, "packets", "netdev transmit latency exceeds 100ms during transmission",
+	{ "netdevslow100ms", NULL, COUNTER, "packets",
+	  "netdev transmit latency exceeds 100ms during transmission",
 	  .advice = { .means = "packets for which the driver's transmit call took more than 100 ms",
 		      .normal = "0",
-		      .causes = "hypervisor stall or stolen vCPU; a lock in the driver; hung device",
-		      .confirm = "device and queue of the event; st in top; kernel log: transmit queue timed out",
+		      .causes =
+			      "hypervisor stall or stolen vCPU; a lock in the driver; hung device",
+		      .confirm = "device and queue of the event; st in top; kernel log: transmit "
+				 "queue timed out",
 		      .remedy = "the host, the driver" } },
 	{}
 };
 
 static const struct event netiftxlat_events[] = {
-	{ "TXLAT_QDISC_100MS", "qdisc latency exceeds 100ms during transmission",
+	{ "TXLAT_QDISC_100MS",
+	  "qdisc latency exceeds 100ms during transmission",
 	  { .means = "a packet stood more than 100 ms in the device's queue",
 	    .causes = "this link is the bottleneck; shaper; netem",
 	    .confirm = "skoop qdisc --tree",
 	    .remedy = "fq_codel, pacing in the sender" } },
-	{ "TXLAT_NETDEV_100MS", "netdev transmit latency exceeds 100ms during transmission",
+	{ "TXLAT_NETDEV_100MS",
+	  "netdev transmit latency exceeds 100ms during transmission",
 	  { .means = "the driver's transmit call took more than 100 ms",
 	    .causes = "host stall, stolen vCPU, device hang",
 	    .confirm = "the host's steal time; kernel log: transmit queue timed out" } },
@@ -45,53 +54,69 @@ static const struct event netiftxlat_events[] = {
 };
 
 static const struct event biolatency_events[] = {
-	{ "BIOLAT_10MS", "Block IO latency exceeds 10ms",
+	{ "BIOLAT_10MS",
+	  "Block IO latency exceeds 10ms",
 	  { .means = "one block request took 10 to 100 ms",
 	    .causes = "rotating or network disk; queueing",
 	    .confirm = "skoop biolatency -D: compare the time in the queue with the device's" } },
-	{ "BIOLAT_100MS", "Block IO latency exceeds 100ms",
+	{ "BIOLAT_100MS",
+	  "Block IO latency exceeds 100ms",
 	  { .means = "one block request took more than 100 ms",
-	    .causes = "saturated or throttled volume (a limit on operations gives regular steps); failing disk; flush storm",
+	    .causes = "saturated or throttled volume (a limit on operations gives regular steps); "
+		      "failing disk; flush storm",
 	    .confirm = "the event's status; iostat -x; the provider's limit for the volume" } },
 	{}
 };
 
 static const struct metric kernellatency_metrics[] = {
 	{ "rxslow", NULL, COUNTER, "packets", "Kernel packet receiving slow",
-	  .advice = { .means = "packets that took more than 10 ms from the device to the socket layer",
+	  .advice = { .means = "packets that took more than 10 ms from the device to the socket "
+			       "layer",
 		      .normal = "0",
-		      .causes = "slow NFQUEUE program; interrupt storm or stolen vCPU; very long rule sets",
+		      .causes = "slow NFQUEUE program; interrupt storm or stolen vCPU; very long "
+				"rule sets",
 		      .confirm = "the slowest stage of RXKERNEL_SLOW",
-		      .remedy = "by stage: PREROUTING, LOCAL_IN: the rules; INGRESS: CPU for soft interrupts" } },
+		      .remedy = "by stage: PREROUTING, LOCAL_IN: the rules; INGRESS: CPU for soft "
+				"interrupts" } },
 	{ "rxslow100ms", NULL, COUNTER, "packets", "Kernel packet receiving latency exceeds 100ms",
-	  .advice = { .means = "packets that took more than 100 ms from the device to the socket layer",
+	  .advice = { .means = "packets that took more than 100 ms from the device to the socket "
+			       "layer",
 		      .normal = "0",
-		      .causes = "slow NFQUEUE program; interrupt storm or stolen vCPU; very long rule sets",
+		      .causes = "slow NFQUEUE program; interrupt storm or stolen vCPU; very long "
+				"rule sets",
 		      .confirm = "the slowest stage of RXKERNEL_SLOW",
-		      .remedy = "by stage: PREROUTING, LOCAL_IN: the rules; INGRESS: CPU for soft interrupts" } },
+		      .remedy = "by stage: PREROUTING, LOCAL_IN: the rules; INGRESS: CPU for soft "
+				"interrupts" } },
 	{ "txslow", NULL, COUNTER, "packets", "Kernel packet transmitting slow",
 	  .advice = { .means = "packets that took more than 10 ms from IP output to the device",
 		      .normal = "0",
-		      .causes = "no ARP or neighbour answer (about 1 s); NFQUEUE in OUTPUT or POSTROUTING",
+		      .causes = "no ARP or neighbour answer (about 1 s); NFQUEUE in OUTPUT or "
+				"POSTROUTING",
 		      .confirm = "the slowest stage of TXKERNEL_SLOW; ip neigh",
 		      .remedy = "the silent neighbour; the NFQUEUE program" } },
-	{ "txslow100ms", NULL, COUNTER, "packets", "Kernel packet transmitting latency exceeds 100ms",
+	{ "txslow100ms", NULL, COUNTER, "packets",
+	  "Kernel packet transmitting latency exceeds 100ms",
 	  .advice = { .means = "packets that took more than 100 ms from IP output to the device",
 		      .normal = "0",
-		      .causes = "no ARP or neighbour answer (about 1 s); NFQUEUE in OUTPUT or POSTROUTING",
+		      .causes = "no ARP or neighbour answer (about 1 s); NFQUEUE in OUTPUT or "
+				"POSTROUTING",
 		      .confirm = "the slowest stage of TXKERNEL_SLOW; ip neigh",
 		      .remedy = "the silent neighbour; the NFQUEUE program" } },
 	{}
 };
 
 static const struct event kernellatency_events[] = {
-	{ "RXKERNEL_SLOW", "Kernel packet receiving latency exceeds 100ms",
+	{ "RXKERNEL_SLOW",
+	  "Kernel packet receiving latency exceeds 100ms",
 	  { .means = "a packet took more than 100 ms from the device to the socket layer",
-	    .causes = "by its slowest stage. PREROUTING, LOCAL_IN: NFQUEUE or rules. INGRESS: no CPU for soft interrupts",
+	    .causes = "by its slowest stage. PREROUTING, LOCAL_IN: NFQUEUE or rules. INGRESS: no "
+		      "CPU for soft interrupts",
 	    .confirm = "nft list ruleset; skoop net_softirq" } },
-	{ "TXKERNEL_SLOW", "Kernel packet transmitting latency exceeds 100ms",
+	{ "TXKERNEL_SLOW",
+	  "Kernel packet transmitting latency exceeds 100ms",
 	  { .means = "a packet took more than 100 ms from IP output to the device",
-	    .causes = "by its slowest stage. NEIGH: unanswered ARP or neighbour discovery, in steps of 1 s. LOCAL_OUT, "
+	    .causes = "by its slowest stage. NEIGH: unanswered ARP or neighbour discovery, in "
+		      "steps of 1 s. LOCAL_OUT, "
 		      "POSTROUTING: NFQUEUE",
 	    .confirm = "ip neigh; the program behind NFQUEUE" } },
 	{}
@@ -104,7 +129,8 @@ static const struct metric packetloss_metrics[] = {
 		      .causes = "by drop reason",
 		      .confirm = "skoop packetloss -C: counts by reason and place" } },
 	{ "netfilter", NULL, COUNTER, "packets", "Packet dropped in `nf_hook_slow()`",
-	  .advice = { .means = "packets dropped by nftables or iptables, by NFQUEUE or by conntrack",
+	  .advice = { .means =
+			      "packets dropped by nftables or iptables, by NFQUEUE or by conntrack",
 		      .normal = "what your rules intend",
 		      .causes = "a rule; the conntrack table is full",
 		      .confirm = "counters of the rules; nft monitor trace; skoop conntrack",
@@ -113,7 +139,8 @@ static const struct metric packetloss_metrics[] = {
 };
 
 static const struct event packetloss_events[] = {
-	{ "PacketLoss", "Packet dropped",
+	{ "PacketLoss",
+	  "Packet dropped",
 	  { .means = "the kernel dropped a packet",
 	    .causes = "by its reason; where the kernel names none, by the place it was freed at",
 	    .confirm = "skoop packetloss -K: with the stack" } },
@@ -125,73 +152,93 @@ static const struct metric socketlatency_metrics[] = {
 	  .advice = { .means = "reads whose oldest byte had waited more than 100 ms",
 		      .normal = "rare",
 		      .causes = "program busy, blocked or throttled",
-		      .confirm = "comm of the event; its run queue; nr_throttled in cpu.stat of its cgroup",
+		      .confirm = "comm of the event; its run queue; nr_throttled in cpu.stat of "
+				 "its cgroup",
 		      .remedy = "the program, more CPU" } },
 	{ "read1ms", NULL, COUNTER, "samples", "Socket read latency exceeds 1ms",
 	  .advice = { .means = "reads whose oldest byte had waited more than 1 ms",
 		      .normal = "often",
 		      .causes = "program busy, blocked or throttled",
-		      .confirm = "comm of the event; its run queue; nr_throttled in cpu.stat of its cgroup",
+		      .confirm = "comm of the event; its run queue; nr_throttled in cpu.stat of "
+				 "its cgroup",
 		      .remedy = "the program, more CPU" } },
 	{ "write100ms", NULL, COUNTER, "samples", "Socket write latency exceeds 100ms",
-	  .advice = { .means = "written bytes that waited more than 100 ms before they left for the first time",
+	  .advice = { .means = "written bytes that waited more than 100 ms before they left for "
+			       "the first time",
 		      .normal = "rare",
-		      .causes = "closed or small window of the peer; congestion window; Nagle with delayed ACK; full queue",
+		      .causes = "closed or small window of the peer; congestion window; Nagle with "
+				"delayed ACK; full queue",
 		      .confirm = "ss -ti: rwnd_limited, sndbuf_limited, notsent",
 		      .remedy = "the peer's reader, the path, TCP_NODELAY" } },
 	{ "write1ms", NULL, COUNTER, "samples", "Socket write latency exceeds 1ms",
-	  .advice = { .means = "written bytes that waited more than 1 ms before they left for the first time",
+	  .advice = { .means = "written bytes that waited more than 1 ms before they left for the "
+			       "first time",
 		      .normal = "with Nagle or pacing",
-		      .causes = "closed or small window of the peer; congestion window; Nagle with delayed ACK; full queue",
+		      .causes = "closed or small window of the peer; congestion window; Nagle with "
+				"delayed ACK; full queue",
 		      .confirm = "ss -ti: rwnd_limited, sndbuf_limited, notsent",
 		      .remedy = "the peer's reader, the path, TCP_NODELAY" } },
 	{}
 };
 
 static const struct event socketlatency_events[] = {
-	{ "SOCKETLAT_READSLOW", "Socket read slow",
+	{ "SOCKETLAT_READSLOW",
+	  "Socket read slow",
 	  { .means = "data waited more than 100 ms for its program",
 	    .causes = "program busy, blocked on a disk or lock, or out of its CPU quota",
 	    .confirm = "comm's run queue; nr_throttled in cpu.stat of its cgroup" } },
-	{ "SOCKETLAT_SENDSLOW", "Socket send slow",
+	{ "SOCKETLAT_SENDSLOW",
+	  "Socket send slow",
 	  { .means = "written data waited more than 100 ms to leave",
-	    .causes = "the peer's window is closed (queued grows, tcpext_tcpwinprobe); congestion; Nagle with delayed ACK "
+	    .causes = "the peer's window is closed (queued grows, tcpext_tcpwinprobe); congestion; "
+		      "Nagle with delayed ACK "
 		      "(about 40 ms)",
 	    .confirm = "ss -ti" } },
 	{}
 };
 
 static const struct event tcpreset_events[] = {
-	{ "TCPRESET_NOSOCK", "TCP connection sent RST because of no socket",
+	{ "TCPRESET_NOSOCK",
+	  "TCP connection sent RST because of no socket",
 	  { .means = "this host reset a segment for a port or connection it does not know",
-	    .causes = "closed port; a connection this host has forgotten: restart, failover, NAT expiry; scan",
+	    .causes = "closed port; a connection this host has forgotten: restart, failover, NAT "
+		      "expiry; scan",
 	    .confirm = "ss -ltn: is the service listening?" } },
-	{ "TCPRESET_ACTIVE", "TCP connection sent active RST because of close() syscall or linger, etc.",
+	{ "TCPRESET_ACTIVE",
+	  "TCP connection sent active RST because of close() syscall or linger, etc.",
 	  { .means = "this host's program or a timer of its kernel aborted the connection",
-	    .causes = "close() with unread data; linger 0; listener closed with connections not accepted; keepalive "
+	    .causes = "close() with unread data; linger 0; listener closed with connections not "
+		      "accepted; keepalive "
 		      "timed out",
 	    .confirm = "comm and reason of the event; tcpext_tcpabort*" } },
-	{ "TCPRESET_PROCESS", "TCP connection sent RST because of no socket or exception in handshaking, etc.",
+	{ "TCPRESET_PROCESS",
+	  "TCP connection sent RST because of no socket or exception in handshaking, etc.",
 	  { .means = "this host answered a segment with a reset although it has a socket for it",
-	    .causes = "bare ACK to a listener: the peer's connection is forgotten here; wrong ACK in the handshake; data "
+	    .causes = "bare ACK to a listener: the peer's connection is forgotten here; wrong ACK "
+		      "in the handshake; data "
 		      "after close; tcp_abort_on_overflow=1 with a full accept queue",
 	    .confirm = "state and reason of the event; tcpext_listenoverflows" } },
-	{ "TCPRESET_RECEIVE", "TCP connection received RST",
+	{ "TCPRESET_RECEIVE",
+	  "TCP connection received RST",
 	  { .means = "the peer, or something in between, aborted the connection",
-	    .causes = "in SYN_SENT: nobody listens there. In ESTABLISHED: the peer's program or a middlebox",
+	    .causes = "in SYN_SENT: nobody listens there. In ESTABLISHED: the peer's program or a "
+		      "middlebox",
 	    .confirm = "skoop tcpreset at the peer; compare TTLs to unmask a middlebox" } },
 	{}
 };
 
 static const struct metric virtcmdlatency_metrics[] = {
-	{ "latency100ms", NULL, COUNTER, "commands", "Virtio send command latency exceeds 100ms", SCOPE_HOST,
-	  .advice = { .means = "virtio-net control commands that took more than 100 ms: a count, despite its name",
+	{ "latency100ms", NULL, COUNTER, "commands", "Virtio send command latency exceeds 100ms",
+	  SCOPE_HOST,
+	  .advice = { .means = "virtio-net control commands that took more than 100 ms: a count, "
+			       "despite its name",
 		      .normal = "0",
 		      .causes = "overloaded hypervisor; device reset",
 		      .confirm = "class and command of the event",
 		      .remedy = "the host" } },
 	{ "latency", NULL, COUNTER, "commands", "Virtio send command slow", SCOPE_HOST,
-	  .advice = { .means = "virtio-net control commands that took more than 10 ms: a count, despite its name",
+	  .advice = { .means = "virtio-net control commands that took more than 10 ms: a count, "
+			       "despite its name",
 		      .normal = "0",
 		      .causes = "overloaded hypervisor; device reset",
 		      .confirm = "class and command of the event",
@@ -200,7 +247,8 @@ static const struct metric virtcmdlatency_metrics[] = {
 };
 
 static const struct event virtcmdlatency_events[] = {
-	{ "VIRTCMDEXCUTE", "Virtio send command slow",
+	{ "VIRTCMDEXCUTE",
+	  "Virtio send command slow",
 	  { .means = "a virtio-net control command took more than 10 ms",
 	    .causes = "busy hypervisor",
 	    .confirm = "class and command of the event; the host" } },
@@ -208,25 +256,33 @@ static const struct event virtcmdlatency_events[] = {
 };
 
 static const struct metric softirq_metrics[] = {
-	{ "schedslow", NULL, COUNTER, "runs", "Softirq sched slow (from `softirq_raise()` to `softirq_entry()`)", SCOPE_HOST,
+	{ "schedslow", NULL, COUNTER, "runs",
+	  "Softirq sched slow (from `softirq_raise()` to `softirq_entry()`)", SCOPE_HOST,
 	  .advice = { .means = "soft interrupts that began more than 10 ms after they were raised",
 		      .normal = "rare",
-		      .causes = "long section with interrupts off; FIFO task or throttled ksoftirqd; stolen vCPU",
+		      .causes = "long section with interrupts off; FIFO task or throttled "
+				"ksoftirqd; stolen vCPU",
 		      .confirm = "comm and context of the event; st in top",
 		      .remedy = "the task's priority, another CPU, the host" } },
-	{ "schedslow100ms", NULL, COUNTER, "runs", "Softirq sched latency exceeds 100ms", SCOPE_HOST,
+	{ "schedslow100ms", NULL, COUNTER, "runs", "Softirq sched latency exceeds 100ms",
+	  SCOPE_HOST,
 	  .advice = { .means = "soft interrupts that began more than 100 ms after they were raised",
 		      .normal = "0",
-		      .causes = "FIFO task or throttled ksoftirqd; stolen vCPU; long section with interrupts off",
+		      .causes = "FIFO task or throttled ksoftirqd; stolen vCPU; long section with "
+				"interrupts off",
 		      .confirm = "comm and context of the event; st in top",
 		      .remedy = "the task's priority, another CPU, the host" } },
-	{ "excuteslow", NULL, COUNTER, "runs", "Softirq execute slow (from `softirq_entry()` to `softirq_exit()`)", SCOPE_HOST,
+	{ "excuteslow", NULL, COUNTER, "runs",
+	  "Softirq execute slow (from `softirq_entry()` to `softirq_exit()`)", SCOPE_HOST,
 	  .advice = { .means = "runs of a soft interrupt that took more than 10 ms",
-		      .normal = "rare; a receive run ends after netdev_budget packets or netdev_budget_usecs (2 ticks: 8 ms at "
-				"HZ 250, 20 ms at HZ 100), so much longer means that one poll or packet is slow",
+		      .normal = "rare; a receive run ends after netdev_budget packets or "
+				"netdev_budget_usecs (2 ticks: 8 ms at "
+				"HZ 250, 20 ms at HZ 100), so much longer means that one poll or "
+				"packet is slow",
 		      .causes = "huge rule sets, debug options, stolen vCPU",
 		      .confirm = "type and device of the event" } },
-	{ "excuteslow100ms", NULL, COUNTER, "runs", "Softirq execute latency exceeds 100ms", SCOPE_HOST,
+	{ "excuteslow100ms", NULL, COUNTER, "runs", "Softirq execute latency exceeds 100ms",
+	  SCOPE_HOST,
 	  .advice = { .means = "runs of a soft interrupt that took more than 100 ms",
 		      .normal = "0",
 		      .causes = "huge rule sets, debug options, stolen vCPU",
@@ -235,19 +291,23 @@ static const struct metric softirq_metrics[] = {
 };
 
 static const struct event softirq_events[] = {
-	{ "NETSOFTIRQ_SCHED_SLOW", "Softirq sched slow (from `softirq_raise()` to `softirq_entry()`)",
+	{ "NETSOFTIRQ_SCHED_SLOW",
+	  "Softirq sched slow (from `softirq_raise()` to `softirq_entry()`)",
 	  { .means = "a soft interrupt began 10 to 100 ms after it was raised",
 	    .causes = "ksoftirqd behind other tasks; interrupts off; stolen vCPU",
 	    .confirm = "comm and context of the event" } },
-	{ "NETSOFTIRQ_SCHED_100MS", "Softirq sched latency exceeds 100ms",
+	{ "NETSOFTIRQ_SCHED_100MS",
+	  "Softirq sched latency exceeds 100ms",
 	  { .means = "a soft interrupt began more than 100 ms after it was raised",
 	    .causes = "FIFO task on that CPU; throttled ksoftirqd; paused virtual machine",
 	    .confirm = "chrt -p on the task; sched_rt_runtime_us; st in top" } },
-	{ "NETSOFTIRQ_EXCUTE_SLOW", "Softirq execute slow (from `softirq_entry()` to `softirq_exit()`)",
+	{ "NETSOFTIRQ_EXCUTE_SLOW",
+	  "Softirq execute slow (from `softirq_entry()` to `softirq_exit()`)",
 	  { .means = "one run of a soft interrupt took 10 to 100 ms",
 	    .causes = "large budget, slow rules, tracing",
 	    .confirm = "netdev_budget_usecs; the size of the rule set" } },
-	{ "NETSOFTIRQ_EXCUTE_100MS", "Softirq execute latency exceeds 100ms",
+	{ "NETSOFTIRQ_EXCUTE_100MS",
+	  "Softirq execute latency exceeds 100ms",
 	  { .means = "one run of a soft interrupt took more than 100 ms",
 	    .causes = "a single slow function or a stopped vCPU",
 	    .confirm = "its stack with -K; st in top" } },
@@ -255,11 +315,14 @@ static const struct event softirq_events[] = {
 };
 
 static const struct event tcpretrans_events[] = {
-	{ "TCPRetrans", "TCP retransmission",
+	{ "TCPRetrans",
+	  "TCP retransmission",
 	  { .means = "a segment was sent again",
-	    .causes = "by type. syn, synack: handshake unanswered. rto: silence. fast: loss, with later data arriving. tlp: "
+	    .causes = "by type. syn, synack: handshake unanswered. rto: silence. fast: loss, with "
+		      "later data arriving. tlp: "
 		      "tail probe, may be needless",
-	    .confirm = "ss -ti; tcpext_tcpsynretrans, tcpext_tcpfastretrans, tcpext_tcptimeouts of both ends" } },
+	    .confirm = "ss -ti; tcpext_tcpsynretrans, tcpext_tcpfastretrans, tcpext_tcptimeouts of "
+		       "both ends" } },
 	{}
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Records of many children in the order of their time. A record waits until no child can send an earlier one: each has
- * sent a later one, or rests until its next round; but never longer than MERGE_HOLD.
+ * Records of many children in the order of their time. A record waits until no child can send an
+ * earlier one: each has sent a later one, or rests until its next round; but never longer than
+ * MERGE_HOLD.
  */
 #include "merge.h"
 
@@ -94,7 +95,10 @@ static uint64_t oldest(const struct merge *m)
 	return arrived;
 }
 
-/* Whether it can go now that it is the first of all that wait. Who keeps it waiting too long is not waited for again. */
+/*
+ * Whether it can go now that it is the first of all that wait. Who keeps it waiting too long is not
+ * waited for again.
+ */
 static bool may_go(struct merge *m, const struct feed *first, uint64_t now, uint64_t wall)
 {
 	uint64_t since = oldest(m);
@@ -132,8 +136,9 @@ static void timeline_tick(struct merge *m, uint64_t now, bool end)
 
 	while ((first = earliest(m)) && (end || may_go(m, first, now, wall)))
 		go(m, first);
+	/* A header alone says that there was nothing. */
 	if (end && m->header && !m->last)
-		buf_printf(&m->out, "%s\n", m->header); /* a header alone says that there was nothing */
+		buf_printf(&m->out, "%s\n", m->header);
 }
 
 static uint64_t timeline_due(const struct merge *m)
@@ -150,11 +155,12 @@ static uint64_t timeline_due(const struct merge *m)
 		const struct feed *f = &m->feeds[i];
 		uint64_t settled = first->head->ts + EVENT_DELAY;
 
-		if (f != first && f->streams && watermark(m, f, wall) < first->head->ts && settled > wall &&
-		    now + (settled - wall) < due)
+		if (f != first && f->streams && watermark(m, f, wall) < first->head->ts &&
+		    settled > wall && now + (settled - wall) < due)
 			due = now + (settled - wall);
 	}
 	return due;
 }
 
-const struct merge_ops merge_timeline = { timeline_line, timeline_round, timeline_tick, timeline_due };
+const struct merge_ops merge_timeline = { timeline_line, timeline_round, timeline_tick,
+					  timeline_due };

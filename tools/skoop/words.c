@@ -33,16 +33,20 @@ static size_t edit_distance(const char *a, size_t la, const char *b, size_t lb)
 
 		row[0] = i;
 		for (size_t j = 1; j <= lb; j++) {
-			row[j] = min3(up[j] + 1, row[j - 1] + 1, up[j - 1] + (lower(a[i - 1]) != lower(b[j - 1])));
-			if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]) &&
-			    before[j - 2] + 1 < row[j])
+			row[j] = min3(up[j] + 1, row[j - 1] + 1,
+				      up[j - 1] + (lower(a[i - 1]) != lower(b[j - 1])));
+			if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+			    lower(a[i - 2]) == lower(b[j - 1]) && before[j - 2] + 1 < row[j])
 				row[j] = before[j - 2] + 1;
 		}
 	}
 	return rows[la % 3][lb];
 }
 
-/* How far the candidate is; SIZE_MAX: too far to be meant. A part of the name written right is near. */
+/*
+ * How far the candidate is; SIZE_MAX: too far to be meant. A part of the name written right is
+ * near.
+ */
 static size_t distance(const char *name, const char *candidate)
 {
 	size_t len = strlen(name), other = strlen(candidate), d;
@@ -78,7 +82,11 @@ void nearest_offer(struct nearest *near, const char *candidate)
 void nearest_print(const struct nearest *near, struct buf *b)
 {
 	for (size_t i = 0; i < near->n; i++)
-		buf_printf(b, "%s%s", i == 0 ? "; did you mean " : i + 1 < near->n ? ", " : " or ", near->best[i].text);
+		buf_printf(b, "%s%s",
+			   i == 0	     ? "; did you mean "
+			   : i + 1 < near->n ? ", "
+					     : " or ",
+			   near->best[i].text);
 	if (near->n)
 		buf_str(b, "?");
 }
