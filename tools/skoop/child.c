@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "libcommon/process.h"
@@ -35,7 +34,7 @@ __attribute__((noreturn)) static void become(const char *path, char *const *argv
 }
 
 /* Signals wait meanwhile: one that came before the child has its own handling would be lost. */
-static pid_t spawn(const char *path, char *const *argv, const int fds[3])
+static pid_t spawn(const char *path, char *const *argv, const int fds[3], const sigset_t *mask)
 {
 	pid_t parent = getpid(), pid;
 	sigset_t all, old;
@@ -44,7 +43,7 @@ static pid_t spawn(const char *path, char *const *argv, const int fds[3])
 	sigprocmask(SIG_BLOCK, &all, &old);
 	pid = fork();
 	if (!pid)
-		become(path, argv, fds, parent, &old);
+		become(path, argv, fds, parent, mask);
 	if (pid > 0)
 		setpgid(pid, pid); /* whoever is first */
 	else
@@ -59,7 +58,8 @@ void child_signal(const struct child *c, int sig)
 		kill(c->pid, sig);
 }
 
-int child_start(struct child *c, const char *path, char *const *argv, int null)
+int child_start(struct child *c, const char *path, char *const *argv, int null,
+		const sigset_t *mask)
 {
 	auto_close int out = -1, err = -1; /* the child's ends */
 	int pipes[2];
@@ -74,25 +74,14 @@ int child_start(struct child *c, const char *path, char *const *argv, int null)
 	err = pipes[1];
 	if (fcntl(c->out, F_SETFL, O_NONBLOCK) || fcntl(c->err, F_SETFL, O_NONBLOCK))
 		return -errno;
-	c->pid = spawn(path, argv, (int[3]){ null, out, err });
-	if (c->pid < 0)
-		return c->pid;
-	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
-	if (c->pidfd < 0) {
-		int failed = -errno;
-
-		child_signal(c, SIGKILL);
-		waitpid(c->pid, NULL, 0);
-		return failed;
-	}
-	return 0;
+	c->pid = spawn(path, argv, (int[3]){ null, out, err }, mask);
+	return c->pid < 0 ? c->pid : 0;
 }
 
 void child_free(struct child *c)
 {
 	util_close(&c->out);
 	util_close(&c->err);
-	util_close(&c->pidfd);
 	buf_free(&c->out_line);
 	buf_free(&c->err_line);
 	free(c);
@@ -105,6 +94,13 @@ void child_kill(struct child *c)
 		child_signal(c, SIGKILL);
 }
 
+bool child_dead(const struct child *c)
+{
+	siginfo_t info = { 0 };
+
+	return !waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
+}
+
 void child_reap(struct child *c, bool stopping)
 {
 	int status;
@@ -112,10 +108,9 @@ void child_reap(struct child *c, bool stopping)
 	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	c->ended = true;
-	util_close(&c->pidfd);
 	util_close(&c->out);
 	util_close(&c->err);
-	c->pidfd = c->out = c->err = -1;
+	c->out = c->err = -1;
 	c->code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 	c->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	if (c->failed)

@@ -3,10 +3,18 @@
 #ifndef SKOOP_CHILD_H
 #define SKOOP_CHILD_H
 
+#include <signal.h>
+
 #include "skoop.h"
 
-/* Starts it, `null` its stdin. 0 or -errno, silent; then child_free() is all that is due. */
-int child_start(struct child *c, const char *path, char *const *argv, int null);
+/*
+ * Starts it, `null` its stdin, `mask` the signals it has blocked. 0 or -errno, silent; then
+ * child_free() is all that is due.
+ */
+int child_start(struct child *c, const char *path, char *const *argv, int null,
+		const sigset_t *mask);
+/* Whether it is to be reaped. */
+bool child_dead(const struct child *c);
 /* To it and what it has started. Only before it is reaped: until then the number is its own. */
 void child_signal(const struct child *c, int sig);
 /*

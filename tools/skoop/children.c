@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 
 #include "libcommon/array.h"
 #include "libcommon/process.h"
@@ -15,6 +16,8 @@
 #define CHUNK 65536
 #define LEFTOVER (4 << 20) /* of a dead child's pipes: more is somebody else's who still writes */
 #define GRACE_UNHEARD NSEC_PER_SEC
+
+enum { WATCH, DEATHS, FDS };
 
 /* What a child has said, so that thirteen children say it once. */
 struct saying {
@@ -27,13 +30,29 @@ struct children {
 	void *arg;
 	struct child **v;
 	size_t n, size;
-	struct pollfd *fds; /* one for the watched descriptor, three a child */
+	struct pollfd *fds; /* the watched descriptor, the deaths, two a child */
 	size_t fds_size;
 	struct saying *said;
 	size_t nsaid, said_size;
 	int null, watch;
+	int deaths;    /* tells of SIGCHLD, which is blocked */
+	bool died;     /* some may have, and not all have been looked at since */
+	sigset_t mask; /* as it was before */
 	bool stopping; /* the signal that asked to stop has been told */
 };
+
+/* Deaths become readable. They are not seen where a parent had them ignored. */
+static int deaths_open(struct children *cs)
+{
+	sigset_t set;
+
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	cs->deaths = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return cs->deaths < 0 ? -errno : 0;
+}
 
 int children_open(const struct children_ops *ops, void *arg, int watch, struct children **out)
 {
@@ -41,10 +60,13 @@ int children_open(const struct children_ops *ops, void *arg, int watch, struct c
 	int err = -ENOMEM;
 
 	if (cs) {
-		*cs = (struct children){ .ops = ops, .arg = arg, .watch = watch };
+		*cs = (struct children){ .ops = ops, .arg = arg, .watch = watch, .deaths = -1 };
+		sigprocmask(SIG_BLOCK, NULL, &cs->mask);
 		cs->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		err = cs->null < 0 ? -errno : array_grow(&cs->fds, &cs->fds_size, 1);
+		err = cs->null < 0 ? -errno : array_grow(&cs->fds, &cs->fds_size, FDS);
 	}
+	if (!err)
+		err = deaths_open(cs);
 	if (err) {
 		msg_error("cannot start programs: %s", strerror(-err));
 		children_close(cs);
@@ -76,18 +98,17 @@ int children_add(struct children *cs, const char *path, const char *const *args,
 		n++;
 	argv = calloc(n + 2, sizeof(*argv));
 	if (c && argv && !array_grow(&cs->v, &cs->size, cs->n + 1) &&
-	    !array_grow(&cs->fds, &cs->fds_size, 1 + 3 * (cs->n + 1))) {
+	    !array_grow(&cs->fds, &cs->fds_size, FDS + 2 * (cs->n + 1))) {
 		*c = (struct child){ .name = slash ? slash + 1 : path,
 				     .index = cs->n,
 				     .data = data,
 				     .silent = cs->ops->silent,
-				     .pidfd = -1,
 				     .out = -1,
 				     .err = -1 };
 		argv[0] = (char *)c->name;
 		for (size_t i = 0; i < n; i++)
 			argv[i + 1] = (char *)args[i]; /* execv writes nothing, whatever its type */
-		err = child_start(c, path, argv, cs->null);
+		err = child_start(c, path, argv, cs->null, &cs->mask);
 		if (!err) {
 			cs->v[cs->n++] = c;
 			return 0;
@@ -228,11 +249,11 @@ static int child_end(struct children *cs, struct child *c)
 	return cs->ops->ended ? cs->ops->ended(c, cs->arg) : 0;
 }
 
-static int child_serve(struct children *cs, struct child *c, const struct pollfd fds[3])
+static int child_serve(struct children *cs, struct child *c, const struct pollfd fds[2])
 {
 	int ret = 0;
 
-	if (fds[2].revents)
+	if (cs->died && child_dead(c))
 		return child_end(cs, c);
 	if (fds[0].revents)
 		ret = child_read(cs, c, false);
@@ -247,30 +268,41 @@ static size_t poll_set(struct children *cs)
 {
 	size_t alive = 0;
 
-	cs->fds[0] = (struct pollfd){ .fd = cs->watch };
+	cs->fds[WATCH] = (struct pollfd){ .fd = cs->watch };
+	cs->fds[DEATHS] = (struct pollfd){ .fd = cs->deaths, .events = POLLIN };
 	for (size_t i = 0; i < cs->n; i++) {
 		const struct child *c = cs->v[i];
-		struct pollfd *fds = cs->fds + 1 + 3 * i;
+		struct pollfd *fds = cs->fds + FDS + 2 * i;
 
 		fds[0] = (struct pollfd){ .fd = c->out, .events = POLLIN };
 		fds[1] = (struct pollfd){ .fd = c->err, .events = POLLIN };
-		fds[2] = (struct pollfd){ .fd = c->pidfd, .events = POLLIN };
 		alive += !c->ended;
 	}
 	return alive;
+}
+
+/* Whether there were deaths. Those after it are told anew. */
+static void hear_deaths(struct children *cs)
+{
+	struct signalfd_siginfo info[8];
+
+	while (read(cs->deaths, info, sizeof(info)) > 0)
+		cs->died = true;
 }
 
 static int serve_all(struct children *cs)
 {
 	int ret = 0;
 
-	if (cs->fds[0].revents & (POLLERR | POLLHUP)) {
+	hear_deaths(cs);
+	if (cs->fds[WATCH].revents & (POLLERR | POLLHUP)) {
 		cs->watch = -1;
 		return -EPIPE;
 	}
 	for (size_t i = 0; i < cs->n && !ret; i++)
 		if (!cs->v[i]->ended)
-			ret = child_serve(cs, cs->v[i], cs->fds + 1 + 3 * i);
+			ret = child_serve(cs, cs->v[i], cs->fds + FDS + 2 * i);
+	cs->died &= ret != 0;
 	return ret;
 }
 
@@ -280,14 +312,14 @@ int children_step(struct children *cs, uint64_t due)
 
 	if (!poll_set(cs))
 		return 0;
-	n = process_poll(cs->fds, 1 + 3 * cs->n, due, cs->stopping);
+	n = process_poll(cs->fds, FDS + 2 * cs->n, cs->died ? 0 : due, cs->stopping);
 	if (n == -EINTR && process_stopping() && !cs->stopping) {
 		cs->stopping = true;
 		return -EINTR;
 	}
 	if (n < 0 && n != -EINTR)
 		return n;
-	n = n > 0 ? serve_all(cs) : 0;
+	n = n > 0 || cs->died ? serve_all(cs) : 0;
 	if (n)
 		return n;
 	return process_now() >= due ? -ETIME : 1;
@@ -326,30 +358,32 @@ void children_kill(struct children *cs)
 	}
 }
 
+static void reap_dead(struct children *cs, bool wait)
+{
+	for (size_t i = 0; i < cs->n; i++)
+		if (!cs->v[i]->ended && (wait || child_dead(cs->v[i])))
+			child_reap(cs->v[i], true);
+}
+
 /* Nobody hears them any more: each gets a moment to put its things away. */
 static void end_unheard(struct children *cs)
 {
 	uint64_t due = process_now() + GRACE_UNHEARD;
-	int n = 1;
 
-	signal_all(cs, SIGTERM);
+	cs->watch = -1;
 	for (size_t i = 0; i < cs->n; i++) {
 		util_close(&cs->v[i]->out);
 		util_close(&cs->v[i]->err);
 		cs->v[i]->out = cs->v[i]->err = -1;
 		cs->v[i]->killed = true;
 	}
-	cs->watch = -1;
-	while (poll_set(cs) && (n > 0 || n == -EINTR) && process_now() < due) {
-		n = process_poll(cs->fds, 1 + 3 * cs->n, due, true);
-		for (size_t i = 0; n > 0 && i < cs->n; i++)
-			if (cs->fds[3 + 3 * i].revents)
-				child_reap(cs->v[i], true);
+	signal_all(cs, SIGTERM);
+	for (reap_dead(cs, false); poll_set(cs) && process_now() < due; reap_dead(cs, false)) {
+		process_poll(cs->fds, FDS + 2 * cs->n, due, true);
+		hear_deaths(cs);
 	}
 	signal_all(cs, SIGKILL);
-	for (size_t i = 0; i < cs->n; i++)
-		if (!cs->v[i]->ended)
-			child_reap(cs->v[i], true);
+	reap_dead(cs, true);
 }
 
 void children_close(struct children *cs)
@@ -363,6 +397,8 @@ void children_close(struct children *cs)
 	for (size_t i = 0; i < cs->nsaid; i++)
 		free(cs->said[i].text);
 	util_close(&cs->null);
+	util_close(&cs->deaths);
+	sigprocmask(SIG_SETMASK, &cs->mask, NULL);
 	free(cs->said);
 	free(cs->fds);
 	free(cs->v);

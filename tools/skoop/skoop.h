@@ -122,7 +122,7 @@ struct child {
 	/* child.c's and children.c's own */
 	bool failed, killed, silent;
 	pid_t pid;
-	int pidfd, out, err;
+	int out, err;
 	struct buf out_line, err_line; /* a line not yet whole */
 };
 
