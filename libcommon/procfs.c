@@ -103,7 +103,7 @@ static int net_by_pid(const struct target *t, const char *file, char **text)
 }
 
 struct inside {
-	char path[256];
+	char path[4096];
 	char **text;
 };
 
@@ -114,12 +114,14 @@ static int read_inside(void *arg)
 	return read_at(AT_FDCWD, in->path, in->text);
 }
 
-/* From inside the namespace: the own /proc then shows it, wherever the machine's is mounted. */
-static int net_inside(const struct target *t, const char *prefix, const char *file, char **text)
+/* From inside the namespace, where these files show it. */
+static int net_inside(const struct target *t, const char *root, const char *dir, const char *file,
+		      char **text)
 {
 	struct inside in = { .text = text };
+	int len = snprintf(in.path, sizeof(in.path), "%s/%s/%s", root, dir, file);
 
-	if (snprintf(in.path, sizeof(in.path), "%s/%s", prefix, file) >= (int)sizeof(in.path))
+	if (len >= (int)sizeof(in.path))
 		return -ENAMETOOLONG;
 	return netns_call(t, read_inside, &in);
 }
@@ -134,7 +136,7 @@ static int net_read(const struct target *t, const char *file, char **text)
 	if (t->npids)
 		err = net_by_pid(t, path, text);
 	if (err == -ESRCH && t->mount)
-		err = net_inside(t, "/proc/thread-self/net", file, text);
+		err = net_inside(t, "/proc", "thread-self/net", file, text);
 	if (err && !vanished(err) && err != -EACCES && err != -EPERM)
 		msg_error("%s/%d/%s: %s", t->roots->procfs, t->npids ? (int)t->pids[0] : 0, path, strerror(-err));
 	return err;
@@ -163,7 +165,7 @@ int proc_net(const struct target *t, const char *file, const char **text)
 
 int proc_sys_net(const struct target *t, const char *file, char **text)
 {
-	return net_inside(t, "/proc/sys/net", file, text);
+	return net_inside(t, t->roots->procfs, "sys/net", file, text);
 }
 
 /* The next blank-separated word of a line; false at its end. */
