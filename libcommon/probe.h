@@ -25,6 +25,7 @@ enum metric_flags {
 	M_EXTRA = 1, /* ours, beyond the contract, always shown */
 	M_ALL = 2,   /* beyond the contract, shown with -a, or by an option of its own */
 	M_SIGNED = 4, /* the kernel prints it signed (-1: no limit) */
+	M_DROP = 8,   /* growth is data lost or a connection refused: what --drops shows */
 	M_U32 = 16    /* the kernel counts it in 32 bits, or it is a sum of such: it goes on where they wrap */
 };
 

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The form of net/snmp6. */
+#include "tests/fuzz/fuzz_form.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const groups[] = { "Ip6", "Udp6", "Icmp6", NULL };
+
+	check_form(pairs_single, data, size, groups);
+	return 0;
+}
