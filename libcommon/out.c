@@ -11,6 +11,7 @@
 #include "format.h"
 #include "options.h"
 #include "out_start.h"
+#include "process.h"
 #include "samples.h"
 #include "target.h"
 #include "told.h"
@@ -74,7 +75,7 @@ static int write_rendered(struct out *o)
 	if (path)
 		o->err = file_replace(path, o->buf.data, o->buf.len);
 	else
-		o->err = write_all(o->env.fd, o->buf.data, o->buf.len);
+		o->err = process_write(o->env.fd, o->buf.data, o->buf.len);
 	if (o->err && o->err != -EPIPE)
 		msg_error("write error: %s%s%s", path ? path : "", path ? ": " : "",
 			  strerror(-o->err));

@@ -31,7 +31,8 @@ void out_metric(struct out *o, const struct target *t, const struct metric *m, u
 
 /*
  * A metric the table does not list, for -a: named by `key` in lower case, other than letters and digits dropped; type,
- * unit and scope as `like`. The same key gives the same metric every time. NULL: out of memory (out_flush tells).
+ * unit and scope as `like`. The same key gives the same metric every time. NULL: out of memory (out_flush
+ * tells), or a key without letter or digit.
  */
 const struct metric *out_extra(struct out *o, const char *key, size_t key_len,
 			       const struct metric *like);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The rows of a round: a hash table over targets and labels, its texts in chunks that go all at once. */
+/* The rows of a round: a hash table over targets and labels. */
 #include "rows.h"
 
 #include <errno.h>
@@ -8,40 +8,9 @@
 #include "array.h"
 #include "target.h"
 
-#define CHUNK 65536
-
-struct chunk {
-	struct chunk *next;
-	size_t used, size;
-	char data[] __attribute__((aligned(8)));
-};
-
-static void *chunk_alloc(struct rows *r, size_t size)
+static const char *copy_text(struct rows *r, const char *str)
 {
-	struct chunk *c = r->chunks;
-	void *p;
-
-	size = (size + 7) & ~(size_t)7;
-	if (!c || c->size - c->used < size) {
-		size_t room = size > CHUNK ? size : CHUNK;
-
-		c = malloc(sizeof(*c) + room);
-		if (!c)
-			return NULL;
-		*c = (struct chunk){ .next = r->chunks, .size = room };
-		r->chunks = c;
-	}
-	p = c->data + c->used;
-	c->used += size;
-	return p;
-}
-
-static const char *chunk_text(struct rows *r, const char *str)
-{
-	size_t size = strlen(str) + 1;
-	char *copy = chunk_alloc(r, size);
-
-	return copy ? memcpy(copy, str, size) : NULL;
+	return arena_str(&r->arena, str, strlen(str));
 }
 
 /* FNV-1a, the terminator included so that "a","bc" is not "ab","c". */
@@ -55,13 +24,13 @@ static uint64_t hash_text(uint64_t hash, const char *str)
 
 const struct identity *rows_identity(struct rows *r, const struct target *t)
 {
-	struct identity *id = chunk_alloc(r, sizeof(*id));
+	struct identity *id = arena_alloc(&r->arena, sizeof(*id));
 
 	if (!id)
 		return NULL;
-	id->node = chunk_text(r, t->node);
-	id->namespace = chunk_text(r, t->namespace);
-	id->pod = chunk_text(r, t->pod);
+	id->node = copy_text(r, t->node);
+	id->namespace = copy_text(r, t->namespace);
+	id->pod = copy_text(r, t->pod);
 	if (!id->node || !id->namespace || !id->pod)
 		return NULL;
 	id->netns = t->netns;
@@ -143,13 +112,13 @@ static const struct label *copy_labels(struct rows *r, const struct label *label
 
 	while (labels[n].name)
 		n++;
-	copy = chunk_alloc(r, (n + 1) * sizeof(*copy));
+	copy = arena_alloc(&r->arena, (n + 1) * sizeof(*copy));
 	if (!copy)
 		return NULL;
 	copy[n] = (struct label){ 0 };
 	while (n--) {
-		copy[n].name = chunk_text(r, labels[n].name);
-		copy[n].value = chunk_text(r, labels[n].value);
+		copy[n].name = copy_text(r, labels[n].name);
+		copy[n].value = copy_text(r, labels[n].value);
 		if (!copy[n].name || !copy[n].value)
 			return NULL;
 	}
@@ -205,12 +174,7 @@ int rows_rank(struct rows *r, struct out_row *to)
 
 void rows_reset(struct rows *r)
 {
-	struct chunk *c;
-
-	while ((c = r->chunks)) {
-		r->chunks = c->next;
-		free(c);
-	}
+	arena_free(&r->arena);
 	r->n = 0;
 	if (r->slots)
 		memset(r->slots, 0xff, r->nslots * sizeof(*r->slots));

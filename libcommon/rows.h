@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arena.h"
 #include "out.h"
 
 #define NO_ROW UINT32_MAX
@@ -28,7 +29,7 @@ struct rows_entry {
 };
 
 struct rows {
-	struct chunk *chunks;
+	struct arena arena;
 	struct rows_entry *v; /* in order of arrival */
 	size_t n, size;
 	uint32_t *slots; /* index into v, NO_ROW: free */

@@ -1,51 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Bytes out of the process: a complete write, and a file replaced in one step. */
+/* A file replaced in one step. */
 #include "writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "process.h"
 #include "util.h"
-
-/* A terminal or pipe that somebody made non-blocking: wait for room. Its errors are left for write() to tell. */
-static int wait_writable(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-	while (poll(&p, 1, -1) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
-}
-
-int write_all(int fd, const void *data, size_t len)
-{
-	const char *p = data;
-
-	while (len) {
-		ssize_t n = write(fd, p, len);
-		int err = 0;
-
-		if (n > 0) {
-			p += n;
-			len -= (size_t)n;
-		} else if (n == 0) {
-			err = -EIO; /* no progress and no reason: better an error than a loop */
-		} else if (errno == EAGAIN) {
-			err = wait_writable(fd);
-		} else if (errno != EINTR) {
-			err = -errno;
-		}
-		if (err)
-			return err;
-	}
-	return 0;
-}
 
 /* The template for mkostemp beside path. Its name does not end like path's: a collector of *.prom passes it by. */
 static int temp_name(const char *path, struct buf *name)
@@ -72,7 +37,7 @@ static int temp_fill(int fd, const void *data, size_t len)
 		close(fd);
 		return err;
 	}
-	err = write_all(fd, data, len);
+	err = process_write(fd, data, len);
 	if (close(fd) && !err)
 		err = -errno;
 	return err;

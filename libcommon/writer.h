@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Bytes out of the process: everything or an error. Prints nothing. */
+/* A file replaced in one step, for -w. Prints nothing. */
 #ifndef SKOOP_WRITER_H
 #define SKOOP_WRITER_H
 
 #include <stddef.h>
-
-/*
- * Writes all of it: goes on after a signal and a short write, waits where a non-blocking descriptor is full. 0 or
- * -errno (-EPIPE: the reader left; needs SIGPIPE ignored).
- */
-int write_all(int fd, const void *data, size_t len);
 
 /*
  * Whether file_replace() may be used on path: 0; -EINVAL: it is there and no regular file (a link, a device), whose

@@ -17,6 +17,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include "libcommon/process.h"
 #include "libcommon/util.h"
 #include "libcommon/writer.h"
 
@@ -111,7 +112,7 @@ static void write_to_slow_reader(int flags)
 	pid = slow_reader(fds[0], fds[1]);
 	close(fds[0]);
 	assert_int_equal(fcntl(fds[1], F_SETFL, flags), 0);
-	assert_int_equal(write_all(fds[1], data, sizeof(data)), 0);
+	assert_int_equal(process_write(fds[1], data, sizeof(data)), 0);
 	close(fds[1]);
 	assert_int_equal(TEMP_FAILURE_RETRY(waitpid(pid, &status, 0)), pid);
 	assert_int_equal(status, 0);
@@ -153,15 +154,15 @@ static void errors_are_told(void **state)
 
 	(void)state;
 	assert_true(full >= 0);
-	assert_int_equal(write_all(full, "x", 1), -ENOSPC);
+	assert_int_equal(process_write(full, "x", 1), -ENOSPC);
 	close(full);
 	assert_int_equal(pipe(fds), 0);
 	closed = fds[0];
 	close(fds[0]);
-	assert_int_equal(write_all(fds[1], "x", 1), -EPIPE);
+	assert_int_equal(process_write(fds[1], "x", 1), -EPIPE);
 	close(fds[1]);
-	assert_int_equal(write_all(closed, "x", 1), -EBADF);
-	assert_int_equal(write_all(closed, NULL, 0), 0);
+	assert_int_equal(process_write(closed, "x", 1), -EBADF);
+	assert_int_equal(process_write(closed, NULL, 0), 0);
 }
 
 static void a_file_is_replaced_whole(void **state)
