@@ -172,7 +172,9 @@ static int life_code(struct life *l, int err)
 		return EXIT_FAILED;
 	if (l->code)
 		return l->code;
-	return l->opt.exit_status && out_observed(l->out) ? EXIT_OBSERVED : EXIT_OK;
+	if (out_alarmed(l->out) || (l->opt.exit_status && out_observed(l->out)))
+		return EXIT_OBSERVED;
+	return EXIT_OK;
 }
 
 static int life_run(struct life *l)

@@ -167,3 +167,28 @@ def veth(a, b, name_a="va", name_b="vb", net=9):
 def nstat(ns):
     """{counter: value} as nstat reads them inside, zeros too, without its history file."""
     return json.loads(ns.run("nstat", "-aszj").stdout)["kernel"]
+
+
+def without_ipv6(*namespaces):
+    """No neighbour discovery, no router solicitations: only the traffic of the test."""
+    for ns in namespaces:
+        ns.sh("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
+
+
+# Runs what follows without any privilege.
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
+
+
+def fake_proc(folder, net=(), sys=(), pid=100, netns=4026999999):
+    """A procfs of one process; net, sys: {file: text}. The options that make it the only target."""
+    proc = folder / str(pid)
+    files = {"net/dev": "", "cgroup": "0::/\n", "comm": "sleep\n", "mountinfo": "",
+             "stat": f"{pid} (sleep) S 1 {pid} {pid} 0 -1 0 " + "0 " * 43 + "\n"}
+    files |= {f"net/{name}": text for name, text in dict(net).items()}
+    for path, text in [(proc / name, text) for name, text in files.items()] + \
+            [(folder / "sys" / name, text) for name, text in dict(sys).items()]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (proc / "ns").mkdir()
+    (proc / "ns/net").symlink_to(f"net:[{netns}]")
+    return ["--procfs", folder, "-n", netns]
