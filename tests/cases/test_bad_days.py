@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every probe on a bad day: bad words, no privilege, targets that are not there or go, files that are not what they were."""
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from skooplib import BUILD, Netns, run, skoop, tool, wait_for
+
+PROBES = sorted(p.name[len("skoop-"):] for p in BUILD.glob("skoop-*") if p.is_file())
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+
+
+def one_line(done, probe):
+    """The complaint: one line on stderr, from this tool."""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"skoop-{probe}: "), done.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("args", [
+    ["--nonsense"], ["-?"], ["-o"], ["-o", "xml"], ["-o", ""], ["0"], ["-1"], ["1x"], ["1e3"], ["nan"], [""], ["1", "0"],
+    ["1", "-1"], ["1", "1", "1"], ["1", "99999999999999999999"], ["-d", "0"], ["-d", "x"], ["-d", ""], ["-E"],
+    ["--color=pink"], ["-P", ""], ["-p", "x"], ["-p", "0"], ["-p", "99999999999"], ["-c", "12"], ["-c", "nothex"], ["-n", ""],
+    ["-n", "pid:x"], ["--explain", "no_such_metric"], ["-w", ""], ["-w", "/nonexistent/x"], ["--node", "a b"]])
+def test_bad_words(probe, args):
+    done = run([tool(probe), *args])
+    assert done.returncode in (1, 2, 5), (args, done.returncode, done.stderr)
+    assert done.returncode == 2 or args[0] in ("-w", "-p", "-n", "-c"), (args, done.returncode, done.stderr)
+    assert done.stdout == ""
+    one_line(done, probe)
+
+
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("args", [
+    ["-n", "no-such-name"], ["-n", "/no/such/file"], ["-n", "4000000000"], ["-n", "pid:4194303"], ["-p", "4194303"],
+    ["-c", "0123456789ab"], ["-P", "no/such-pod"]])
+def test_a_target_that_is_not_there(probe, args):
+    done = run([tool(probe), *args])
+    # Where this user may not see all namespaces, the answer is that (3), never "nothing to report".
+    assert done.returncode in (3, 5), (done.returncode, done.stderr)
+    assert done.stdout == ""
+    assert args[1] in done.stderr
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_found_and_not_found(probe, quiet):
+    """What was found is reported, what was not is named, and the exit code says so at the end."""
+    if probe in ("ipvs",) and skoop(probe, rc=None).returncode == 4:
+        return  # nothing to report on this kernel: test_absent holds that
+    done = run([tool(probe), "-n", quiet.name, "-n", "no-such-name", "-o", "json"])
+    assert done.returncode in (3, 5)
+    assert "no-such-name" in done.stderr and f'"{quiet.pod}"' in done.stdout or probe == "softnet"
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_unprivileged(probe):
+    """With less, or exit 3 naming the capability; never a number that is not so, never a crash."""
+    shutil.copy(tool(probe), f"/tmp/skoop-{probe}.{os.getpid()}")  # a build below a private directory is not reachable
+    try:
+        done = run([*NOBODY, f"/tmp/skoop-{probe}.{os.getpid()}", "-z", "-o", "json"])
+    finally:
+        os.unlink(f"/tmp/skoop-{probe}.{os.getpid()}")
+    assert done.returncode in (0, 3, 4), done.stderr
+    if done.returncode == 3:
+        assert "CAP_" in done.stderr and done.stdout == ""
+    if done.returncode == 0:
+        assert done.stdout
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_a_namespace_that_goes(probe):
+    """Deleted between rounds: the run goes on, quietly."""
+    with Netns("goes") as ns:
+        child = ns.popen("sleep", "60")
+        args = [tool(probe), "-z", "-o", "json", "0.2", "6"]
+        with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+            first = p.stdout.readline()
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            ns.close()
+            ns.close = lambda: None
+            out, err = p.communicate(timeout=30)
+    assert p.returncode == (4 if not first else 0), err
+    assert "No such" not in err and "Invalid" not in err, err
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_processes_that_come_and_go(probe):
+    """Short-lived processes all around: no error, no complaint."""
+    churn = subprocess.Popen(["sh", "-c", "while :; do (true); done"])
+    try:
+        for _ in range(5):
+            done = run([tool(probe), "-z", "-o", "json"])
+            assert done.returncode in (0, 4), done.stderr
+            assert "No such" not in done.stderr
+    finally:
+        churn.kill()
+        churn.wait()
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_a_proc_that_is_empty(probe, tmp_path):
+    """A directory that is no /proc: said, with a code of its own, and no numbers."""
+    done = run([tool(probe), "--procfs", str(tmp_path), "-o", "json"])
+    assert done.returncode in (1, 3, 4, 5), (done.returncode, done.stdout, done.stderr)
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"skoop-{probe}: ")
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_valgrind_clean_after_a_stop(probe, quiet):
+    """Several rounds over all namespaces, ended by SIGINT: no invalid access, nothing leaked, no descriptor left."""
+    argv = ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite,indirect,possible",
+            "--errors-for-leak-kinds=definite,indirect", "--track-fds=no", tool(probe), "-z", "-o", "json", "0.2"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as p:
+        os.set_blocking(p.stdout.fileno(), False)
+        seen = []
+
+        def second_round():
+            seen.append(p.stdout.read() or "")
+            stamps = {line[20:60] for line in "".join(seen).splitlines()}
+            return len(stamps) > 1 or p.poll() is not None
+
+        wait_for(second_round, 60, "two rounds under valgrind")
+        if p.poll() is None:
+            p.send_signal(signal.SIGINT)
+        os.set_blocking(p.stdout.fileno(), True)
+        _, err = p.communicate(timeout=60)
+    assert p.returncode in (0, 4), err
+    assert "==" not in err, err
