@@ -65,10 +65,8 @@ static int open_checked(const struct target *t, const char *path)
 		return -errno;
 	if (fstatfs(fd, &fs) || fstat(fd, &st))
 		err = -errno;
-	else if (fs.f_type != NSFS_MAGIC)
-		err = -EINVAL;
-	else if (t->netns && t->netns != st.st_ino)
-		err = -ESRCH;
+	else if (fs.f_type != NSFS_MAGIC || (t->netns && t->netns != st.st_ino))
+		err = -ESRCH; /* it was one when the targets were found: unmounted since */
 	if (!err)
 		return fd;
 	close(fd);

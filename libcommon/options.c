@@ -205,6 +205,16 @@ __attribute__((noreturn)) static void help(const struct parser *ps, struct argp_
 	answered();
 }
 
+/* A label in every line: what a kubelet could be called, in either case. */
+static const char *node_name(const char *text)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+
+	if (!*text || strlen(text) > 253 || text[strspn(text, allowed)])
+		usage("--node takes a node's name, not '%s'", text);
+	return text;
+}
+
 static bool parse_target(int key, char *text, struct target_options *t)
 {
 	switch (key) {
@@ -219,7 +229,7 @@ static bool parse_target(int key, char *text, struct target_options *t)
 	case KEY_ROOTFS: t->rootfs = text; return true;
 	case KEY_POD_LOGS: t->pod_logs = text; return true;
 	case KEY_HOST_NETNS: t->host_netns = text; return true;
-	case KEY_NODE: t->node = text; return true;
+	case KEY_NODE: t->node = node_name(text); return true;
 	}
 	return false;
 }
