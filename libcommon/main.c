@@ -110,8 +110,12 @@ static int round_run(struct life *l, bool show)
 	l->targets = fresh;
 	if (!l->rounds)
 		l->code = targets_report_missing(fresh);
-	if (l->code && !selected(fresh))
+	if (!l->rounds && !selected(fresh)) {
+		if (!l->code)
+			msg_error("no network namespace is to be seen: %s has no processes",
+				  finder_roots(l->finder)->procfs);
 		return -ENOENT;
+	}
 	sum = collect_all(l);
 	judge(l, &sum);
 	if (sum.failed && l->opt.write) {
