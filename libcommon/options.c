@@ -173,14 +173,15 @@ static void knob_set(const struct knob *k, const char *text)
 
 static void select_target(struct target_options *t, enum selector_kind kind, const char *text)
 {
-	struct selector *s = reallocarray(t->selectors, t->nselectors + 1, sizeof(*s));
+	struct selector *s;
 
+	if (text && !*text)
+		usage("an empty name selects nothing");
+	s = reallocarray(t->selectors, t->nselectors + 1, sizeof(*s));
 	if (!s) {
 		msg_error("out of memory");
 		exit(EXIT_FAILED);
 	}
-	if (text && !*text)
-		usage("an empty name selects nothing");
 	s[t->nselectors++] = (struct selector){ kind, text };
 	t->selectors = s;
 }
