@@ -24,4 +24,13 @@ void child_signal(const struct child *c, int sig);
 void child_reap(struct child *c, bool stopping);
 void child_free(struct child *c);
 
+/* What has been said so far. */
+struct sayings {
+	struct saying *v;
+	size_t n, size;
+};
+/* Passes a line of the child's stderr on, unless another child has said the same. */
+void saying_pass(struct sayings *s, struct child *c, const char *line);
+void sayings_free(struct sayings *s);
+
 #endif

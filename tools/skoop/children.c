@@ -19,12 +19,6 @@
 
 enum { WATCH, DEATHS, FDS };
 
-/* What a child has said, so that thirteen children say it once. */
-struct saying {
-	const struct child *by;
-	char *text;
-};
-
 struct children {
 	const struct children_ops *ops;
 	void *arg;
@@ -32,8 +26,7 @@ struct children {
 	size_t n, size;
 	struct pollfd *fds; /* the watched descriptor, the deaths, two a child */
 	size_t fds_size;
-	struct saying *said;
-	size_t nsaid, said_size;
+	struct sayings said;
 	int null, watch;
 	int deaths;    /* tells of SIGCHLD, which is blocked */
 	bool died;     /* some may have, and not all have been looked at since */
@@ -122,42 +115,6 @@ int children_add(struct children *cs, const char *path, const char *const *args,
 
 /* ---- lines ---- */
 
-/* True if another child has said the same: the text without the program's name. */
-static bool said_before(struct children *cs, const struct child *c, const char *line)
-{
-	size_t len = strlen(c->name);
-	const char *text = line;
-	char *copy;
-
-	if (!strncmp(line, c->name, len) && line[len] == ':')
-		text += len + 1;
-	for (size_t i = 0; i < cs->nsaid; i++)
-		if (!strcmp(cs->said[i].text, text))
-			return cs->said[i].by != c;
-	copy = strdup(text);
-	if (!copy || array_grow(&cs->said, &cs->said_size, cs->nsaid + 1)) {
-		free(copy);
-		return false; /* better twice than not at all */
-	}
-	cs->said[cs->nsaid++] = (struct saying){ c, copy };
-	return false;
-}
-
-static void pass_message(struct children *cs, struct child *c, const char *line)
-{
-	struct buf b = { 0 };
-
-	if (said_before(cs, c, line))
-		return;
-	c->told = true;
-	for (; *line; line++)
-		buf_add(&b, (unsigned char)*line < 0x20 || *line == 0x7f ? "?" : line, 1);
-	buf_str(&b, "\n");
-	if (!b.failed)
-		process_write(STDERR_FILENO, b.data, b.len);
-	buf_free(&b);
-}
-
 static int take_line(struct children *cs, struct child *c, bool is_err, char *line, size_t len)
 {
 	if (!is_err)
@@ -165,7 +122,7 @@ static int take_line(struct children *cs, struct child *c, bool is_err, char *li
 	if (cs->ops->message)
 		cs->ops->message(c, line, cs->arg);
 	else
-		pass_message(cs, c, line);
+		saying_pass(&cs->said, c, line);
 	return 0;
 }
 
@@ -394,12 +351,10 @@ void children_close(struct children *cs)
 		end_unheard(cs);
 	for (size_t i = 0; i < cs->n; i++)
 		child_free(cs->v[i]);
-	for (size_t i = 0; i < cs->nsaid; i++)
-		free(cs->said[i].text);
+	sayings_free(&cs->said);
 	util_close(&cs->null);
 	util_close(&cs->deaths);
 	sigprocmask(SIG_SETMASK, &cs->mask, NULL);
-	free(cs->said);
 	free(cs->fds);
 	free(cs->v);
 	free(cs);

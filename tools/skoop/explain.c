@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* skoop explain - what a name means: metrics and events as their probes tell it, and findings. */
-#include "skoop.h"
+#include "entries.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
 
-#include "libcommon/array.h"
 #include "libcommon/describe.h"
 #include "libcommon/format.h"
 #include "libcommon/table.h"
@@ -20,140 +20,6 @@ static const char help[] =
 	"      --complete  words for a shell's completion\n"
 	"  -h, --help      this help\n";
 
-static const char project[] = "kubeskoop_";
-
-/* One thing that has a name. */
-struct entry {
-	const char *probe;
-	bool here;	   /* the probe was found */
-	const char *name;  /* of a metric in full */
-	const char *brief; /* without prefixes; NULL: an event */
-	const char *key, *type, *unit, *scope, *origin, *help;
-	struct advice advice;
-};
-
-struct entries {
-	struct entry *v;
-	size_t n, size;
-	char **made; /* names put together here */
-	size_t nmade, made_size;
-	bool failed;
-};
-
-static void entry_add(struct entries *es, const struct entry *e)
-{
-	if (es->failed || array_grow(&es->v, &es->size, es->n + 1))
-		es->failed = true;
-	else
-		es->v[es->n++] = *e;
-}
-
-static void entries_free(struct entries *es)
-{
-	for (size_t i = 0; i < es->nmade; i++)
-		free(es->made[i]);
-	free(es->made);
-	free(es->v);
-}
-
-static const char *skip(const char *text, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	return strncasecmp(text, prefix, len) ? NULL : text + len;
-}
-
-/* tcpext_listendrops of kubeskoop_tcpext_listendrops. */
-static const char *without_project(const char *name)
-{
-	const char *rest = skip(name, project);
-
-	return rest ? rest : name;
-}
-
-static const char *brief_of(const char *name, const char *prefix)
-{
-	const char *rest = skip(without_project(name), prefix);
-
-	return rest && *rest == '_' ? rest + 1 : name;
-}
-
-static void add_probe(struct entries *es, const struct probe_info *p)
-{
-	for (size_t i = 0; i < p->nmetrics; i++) {
-		const struct probe_metric *m = &p->metrics[i];
-
-		entry_add(es, &(struct entry){ p->name, true, m->name, brief_of(m->name, p->prefix),
-					       m->key, m->type, m->unit, m->scope, m->origin,
-					       m->help, m->advice });
-	}
-	for (size_t i = 0; i < p->nevents; i++)
-		entry_add(es, &(struct entry){ .probe = p->name,
-					       .here = true,
-					       .name = p->events[i].name,
-					       .help = p->events[i].help,
-					       .advice = p->events[i].advice });
-}
-
-static const char *name_make(struct entries *es, const struct term *t, const struct metric *m)
-{
-	char *name;
-
-	if (array_grow(&es->made, &es->made_size, es->nmade + 1) ||
-	    asprintf(&name, "%s%s_%s", project, t->prefix, m->name) < 0) {
-		es->failed = true;
-		return m->name;
-	}
-	return es->made[es->nmade++] = name;
-}
-
-static void add_term(struct entries *es, const struct term *t)
-{
-	for (const struct metric *m = t->metrics; m && m->name; m++)
-		entry_add(es, &(struct entry){ t->probe, false, name_make(es, t, m), m->name,
-					       m->key, m->type == COUNTER ? "counter" : "gauge",
-					       m->unit, m->scope == SCOPE_HOST ? "host" : "netns",
-					       "contract", m->help, m->advice });
-	for (const struct event *e = t->events; e && e->name; e++)
-		entry_add(es, &(struct entry){ .probe = t->probe,
-					       .name = e->name,
-					       .help = e->help,
-					       .advice = e->advice });
-}
-
-static void entries_load(struct entries *es, const struct probes *ps)
-{
-	for (size_t i = 0; i < ps->n; i++)
-		add_probe(es, &ps->v[i]);
-	for (const struct term *t = terms; t->probe; t++)
-		if (!probes_get(ps, t->probe))
-			add_term(es, t);
-}
-
-/* ---- finding a name ---- */
-
-/* The kernel's own spelling: Group:Key, Key, or nstat's GroupKey. */
-static bool key_is(const char *key, const char *name)
-{
-	const char *colon = strchr(key, ':');
-	size_t group = colon ? (size_t)(colon - key) : 0;
-
-	if (!strcasecmp(key, name))
-		return true;
-	return colon && (!strcasecmp(colon + 1, name) ||
-			 (!strncasecmp(key, name, group) && !strcasecmp(colon + 1, name + group)));
-}
-
-static bool entry_is(const struct entry *e, const char *name)
-{
-	const char *rest = without_project(name);
-
-	if (!e->brief)
-		return !strcasecmp(e->name, name);
-	return !strcasecmp(without_project(e->name), rest) || !strcasecmp(e->brief, rest) ||
-	       (e->key && key_is(e->key, name));
-}
-
 static void offer_all(const struct entries *es, const struct probes *ps, struct nearest *near)
 {
 	const char *title, *finding;
@@ -164,7 +30,7 @@ static void offer_all(const struct entries *es, const struct probes *ps, struct 
 
 		nearest_offer(near, e->brief ? e->brief : e->name);
 		if (e->brief)
-			nearest_offer(near, without_project(e->name));
+			nearest_offer(near, name_rest(e->name));
 		if (colon)
 			nearest_offer(near, colon + 1);
 	}
@@ -175,6 +41,11 @@ static void offer_all(const struct entries *es, const struct probes *ps, struct 
 }
 
 /* ---- what is said ---- */
+
+static bool is_name(char c)
+{
+	return isalnum((unsigned char)c) || c == '_';
+}
 
 static void say_line(struct buf *b, const char *what, const char *text)
 {
@@ -197,12 +68,43 @@ static void say_kind(const struct entry *e, struct buf *b)
 	buf_free(&text);
 }
 
+/* Whether the word stands in the text, not as a part of a longer one. */
+static bool has_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = text; (at = strstr(at, word)); at += len)
+		if ((at == text || !is_name(at[-1])) && !is_name(at[len]))
+			return true;
+	return false;
+}
+
+/* The findings of snapshot whose conditions speak of this metric. */
+static void say_found_by(const struct entry *e, struct buf *b)
+{
+	struct buf text = { 0 }, found = { 0 };
+	const char *id, *title;
+
+	for (size_t i = 0; e->brief && (id = finding_name(i, &title)); i++) {
+		text.len = 0;
+		if (finding_explain(id, &text) && text.data &&
+		    has_word(text.data, name_rest(e->name)))
+			buf_printf(&found, "%s%s", found.len ? ", " : "", id);
+	}
+	if (found.len)
+		say_line(b, "found by", found.data);
+	b->failed |= text.failed || found.failed;
+	buf_free(&text);
+	buf_free(&found);
+}
+
 static void say_entry(const struct entry *e, struct buf *b)
 {
 	bool option = e->origin && !strcmp(e->origin, "all");
 
 	explain_advice(e->name, e->help, &e->advice, b);
 	say_kind(e, b);
+	say_found_by(e, b);
 	buf_printf(b, "  %-8s skoop %s%s%s\n", "see", e->probe,
 		   option ? ", with -a or an option of its own" : "",
 		   e->here ? "" : " (not found here)");
@@ -242,7 +144,7 @@ static void say_probe(const struct probe_info *p, struct buf *b)
 
 	for (size_t i = 0; i < p->nmetrics; i++)
 		if (!p->metrics[i].origin || strcmp(p->metrics[i].origin, "all"))
-			buf_printf(&names, "%s ", brief_of(p->metrics[i].name, p->prefix));
+			buf_printf(&names, "%s ", name_brief(p->metrics[i].name, p->prefix));
 	for (size_t i = 0; i < p->nevents; i++)
 		buf_printf(&names, "%s ", p->events[i].name);
 	buf_printf(b, "skoop-%s: %s\n", p->name,
@@ -312,7 +214,7 @@ static void say_all(const struct entries *es, const struct probes *ps, const cha
 
 static int unknown(const struct entries *es, const struct probes *ps, const char *name)
 {
-	struct nearest near = { .name = without_project(name) };
+	struct nearest near = { .name = name_rest(name) };
 	struct buf b = { 0 };
 
 	offer_all(es, ps, &near);
@@ -356,7 +258,7 @@ static void list_complete(const struct entries *es, struct buf *b)
 	const char *finding, *title;
 
 	for (size_t i = 0; i < es->n; i++)
-		buf_printf(b, "%s\t%s\n", without_project(es->v[i].name),
+		buf_printf(b, "%s\t%s\n", name_rest(es->v[i].name),
 			   es->v[i].help ? es->v[i].help : "");
 	for (size_t i = 0; (finding = finding_name(i, &title)); i++)
 		buf_printf(b, "%s\t%s\n", finding, title);

@@ -28,7 +28,15 @@ struct run_plan {
 /* Whether this probe sends events as they happen, rather than whole rounds. */
 bool run_streams(const struct run_plan *plan, const struct probe_info *p);
 
-/* A negative value: go on; else the exit code, and all has been said. Free it in any case. */
+/* What follows returns a negative value to go on; else the exit code, and all has been said. */
+
+/* Finds the probes of the list and has them describe themselves. */
+int run_choose(struct run_plan *plan, const char *list);
+/* Whether the list has a word for several probes. */
+bool run_names_group(const char *list);
+int run_no_memory(void);
+
+/* All of it: the list, options, arguments, and what has to fit together. Free it in any case. */
 int run_plan_make(int argc, char **argv, const char *help, struct run_plan *plan);
 void run_plan_free(struct run_plan *plan);
 

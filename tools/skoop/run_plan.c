@@ -13,142 +13,6 @@
 #include "libcommon/array.h"
 #include "libcommon/writer.h"
 
-static int out_of_memory(void)
-{
-	msg_error("out of memory");
-	return EXIT_FAILED;
-}
-
-/* ---- which probes ---- */
-
-static bool is_all(const struct probe_info *p)
-{
-	(void)p;
-	return true;
-}
-
-static bool is_counter_probe(const struct probe_info *p)
-{
-	return p->nmetrics && !p->nevents && p->source && strcmp(p->source, "eBPF");
-}
-
-static bool has_events(const struct probe_info *p)
-{
-	return p->nevents;
-}
-
-/* Words for several probes. */
-static const struct {
-	const char *name;
-	bool (*takes)(const struct probe_info *p);
-} groups[] = { { "all", is_all }, { "metrics", is_counter_probe }, { "events", has_events } };
-
-static int choose(struct run_plan *plan, struct probe_info *p)
-{
-	for (size_t i = 0; i < plan->n; i++) {
-		if (plan->chosen[i] == p) {
-			msg_error("%s is named twice", p->name);
-			return EXIT_USAGE;
-		}
-	}
-	plan->chosen[plan->n++] = p; /* there is room for each once */
-	return -1;
-}
-
-static int choose_group(struct run_plan *plan, bool (*takes)(const struct probe_info *p))
-{
-	int code = -1;
-
-	for (size_t i = 0; i < plan->probes.n && code < 0; i++)
-		if (takes(&plan->probes.v[i]))
-			code = choose(plan, &plan->probes.v[i]);
-	return code;
-}
-
-static int unknown_probe(const struct run_plan *plan, const char *name)
-{
-	struct nearest near = { .name = name };
-	struct buf b = { 0 };
-
-	for (size_t i = 0; i < plan->probes.n; i++)
-		nearest_offer(&near, plan->probes.v[i].name);
-	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
-		nearest_offer(&near, groups[i].name);
-	nearest_print(&near, &b);
-	msg_error("no probe is named '%s'%s", name, b.data ? b.data : "; see skoop list");
-	buf_free(&b);
-	return EXIT_USAGE;
-}
-
-static int choose_name(struct run_plan *plan, const char *name)
-{
-	struct probe_info *p = probes_get(&plan->probes, name);
-
-	if (p)
-		return choose(plan, p);
-	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
-		if (!strcmp(name, groups[i].name))
-			return choose_group(plan, groups[i].takes);
-	if (*name)
-		return unknown_probe(plan, name);
-	msg_error("an empty name in the list of probes");
-	return EXIT_USAGE;
-}
-
-static bool names_group(const char *list)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-		const char *at = strstr(list, groups[i].name),
-			   *end = at ? at + strlen(groups[i].name) : NULL;
-
-		if (at && (at == list || at[-1] == ',') && (!*end || *end == ','))
-			return true;
-	}
-	return false;
-}
-
-static int choose_all(struct run_plan *plan, const char *list)
-{
-	auto_free char *copy = strdup(list);
-	char *rest = copy;
-	int code = -1;
-
-	if (!copy)
-		return out_of_memory();
-	/*
-	 * What is in a group, only the probes can say; those named are asked when it is clear who
-	 * they are.
-	 */
-	if (names_group(list) && probes_describe_all(&plan->probes))
-		return EXIT_FAILED;
-	plan->chosen = calloc(plan->probes.n + 1, sizeof(*plan->chosen));
-	plan->args = calloc(plan->probes.n + 1, sizeof(*plan->args));
-	if (!plan->chosen || !plan->args)
-		return out_of_memory();
-	for (char *name; code < 0 && (name = strsep(&rest, ","));)
-		code = choose_name(plan, name);
-	if (code < 0 && !plan->n) {
-		msg_error("there is no probe for '%s' here; see skoop list", list);
-		return EXIT_USAGE;
-	}
-	return code;
-}
-
-static int describe_chosen(struct run_plan *plan)
-{
-	if (probes_describe(plan->chosen, plan->n))
-		return EXIT_FAILED;
-	for (size_t i = 0; i < plan->n; i++) {
-		if (plan->chosen[i]->described)
-			continue;
-		msg_error("%s does not describe itself", plan->chosen[i]->path);
-		return EXIT_FAILED;
-	}
-	return -1;
-}
-
-/* ---- options ---- */
-
 /* All options of the chosen probes, as getopt wants them; the value of the i-th is VALUE + i. */
 enum { VALUE = 0x100 };
 struct union_options {
@@ -301,7 +165,7 @@ static int take_option(struct run_plan *plan, const struct probe_option *o, cons
 		msg_level_set(MSG_VERBOSE);
 	else if (!strcmp(name, "duration"))
 		plan->duration = 1; /* that there is one */
-	return pass(plan, name, value) ? -1 : out_of_memory();
+	return pass(plan, name, value) ? -1 : run_no_memory();
 }
 
 static int take_arguments(struct run_plan *plan, int argc, char **argv, int at)
@@ -313,7 +177,7 @@ static int take_arguments(struct run_plan *plan, int argc, char **argv, int at)
 	for (int i = at; i < argc; i++)
 		for (size_t k = 0; k < plan->n; k++)
 			if (!arg_add(&plan->args[k], argv[i]))
-				return out_of_memory();
+				return run_no_memory();
 	if (at < argc && parse_seconds(argv[at], &plan->interval)) {
 		msg_error("INTERVAL is in seconds, above zero, not '%s'", argv[at]);
 		return EXIT_USAGE;
@@ -331,7 +195,7 @@ static int parse(struct run_plan *plan, int argc, char **argv, const char *help)
 	int code = -1, key;
 
 	if (!union_make(&u, plan))
-		code = out_of_memory();
+		code = run_no_memory();
 	while (code < 0 && (key = getopt_long(argc, argv, u.letters.data ? u.letters.data : "",
 					      u.longs, NULL)) != -1) {
 		const struct probe_option *o = union_get(&u, key);
@@ -444,7 +308,7 @@ static int check_args(struct run_plan *plan)
 	int err;
 
 	if (!args)
-		return out_of_memory();
+		return run_no_memory();
 	for (size_t i = 0; i < plan->n; i++)
 		args[i] = plan->args[i].v;
 	err = probes_check(plan->chosen, plan->n, args);
@@ -466,16 +330,14 @@ int run_plan_make(int argc, char **argv, const char *help, struct run_plan *plan
 	if (probes_find(&plan->probes))
 		return EXIT_FAILED;
 	list = argv[1];
-	code = choose_all(plan, list);
-	if (code < 0)
-		code = describe_chosen(plan);
+	code = run_choose(plan, list);
 	argv[1] = argv[0]; /* getopt's view begins there */
 	if (code < 0)
 		code = parse(plan, argc - 1, argv + 1, help);
 	if (code < 0)
 		code = check_args(plan);
 	if (code < 0)
-		code = check(plan, names_group(list));
+		code = check(plan, run_names_group(list));
 	return code;
 }
 

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Everything that has a name and a meaning. */
+#include "entries.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "libcommon/array.h"
+
+static const char project[] = "kubeskoop_";
+
+static void entry_add(struct entries *es, const struct entry *e)
+{
+	if (es->failed || array_grow(&es->v, &es->size, es->n + 1))
+		es->failed = true;
+	else
+		es->v[es->n++] = *e;
+}
+
+void entries_free(struct entries *es)
+{
+	for (size_t i = 0; i < es->nmade; i++)
+		free(es->made[i]);
+	free(es->made);
+	free(es->v);
+}
+
+static const char *skip(const char *text, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return strncasecmp(text, prefix, len) ? NULL : text + len;
+}
+
+const char *name_rest(const char *name)
+{
+	const char *rest = skip(name, project);
+
+	return rest ? rest : name;
+}
+
+const char *name_brief(const char *name, const char *prefix)
+{
+	const char *rest = skip(name_rest(name), prefix);
+
+	return rest && *rest == '_' ? rest + 1 : name;
+}
+
+static void add_probe(struct entries *es, const struct probe_info *p)
+{
+	for (size_t i = 0; i < p->nmetrics; i++) {
+		const struct probe_metric *m = &p->metrics[i];
+
+		entry_add(es, &(struct entry){ p->name, true, m->name,
+					       name_brief(m->name, p->prefix), m->key, m->type,
+					       m->unit, m->scope, m->origin, m->help, m->advice });
+	}
+	for (size_t i = 0; i < p->nevents; i++)
+		entry_add(es, &(struct entry){ .probe = p->name,
+					       .here = true,
+					       .name = p->events[i].name,
+					       .help = p->events[i].help,
+					       .advice = p->events[i].advice });
+}
+
+static const char *name_make(struct entries *es, const struct term *t, const struct metric *m)
+{
+	char *name;
+
+	if (array_grow(&es->made, &es->made_size, es->nmade + 1) ||
+	    asprintf(&name, "%s%s_%s", project, t->prefix, m->name) < 0) {
+		es->failed = true;
+		return m->name;
+	}
+	return es->made[es->nmade++] = name;
+}
+
+static void add_term(struct entries *es, const struct term *t)
+{
+	for (const struct metric *m = t->metrics; m && m->name; m++)
+		entry_add(es, &(struct entry){ t->probe, false, name_make(es, t, m), m->name,
+					       m->key, m->type == COUNTER ? "counter" : "gauge",
+					       m->unit, m->scope == SCOPE_HOST ? "host" : "netns",
+					       "contract", m->help, m->advice });
+	for (const struct event *e = t->events; e && e->name; e++)
+		entry_add(es, &(struct entry){ .probe = t->probe,
+					       .name = e->name,
+					       .help = e->help,
+					       .advice = e->advice });
+}
+
+void entries_load(struct entries *es, const struct probes *ps)
+{
+	for (size_t i = 0; i < ps->n; i++)
+		add_probe(es, &ps->v[i]);
+	for (const struct term *t = terms; t->probe; t++)
+		if (!probes_get(ps, t->probe))
+			add_term(es, t);
+}
+
+/* The kernel's own spelling: Group:Key, Key, or nstat's GroupKey. */
+static bool key_is(const char *key, const char *name)
+{
+	const char *colon = strchr(key, ':');
+	size_t group = colon ? (size_t)(colon - key) : 0;
+
+	if (!strcasecmp(key, name))
+		return true;
+	return colon && (!strcasecmp(colon + 1, name) ||
+			 (!strncasecmp(key, name, group) && !strcasecmp(colon + 1, name + group)));
+}
+
+bool entry_is(const struct entry *e, const char *name)
+{
+	const char *rest = name_rest(name);
+
+	if (!e->brief)
+		return !strcasecmp(e->name, name);
+	return !strcasecmp(name_rest(e->name), rest) || !strcasecmp(e->brief, rest) ||
+	       (e->key && key_is(e->key, name));
+}

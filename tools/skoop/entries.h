@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Everything that has a name and a meaning: what probes tell of themselves, and the terms. */
+#ifndef SKOOP_ENTRIES_H
+#define SKOOP_ENTRIES_H
+
+#include "skoop.h"
+
+/* One thing that has a name. */
+struct entry {
+	const char *probe;
+	bool here;	   /* the probe was found */
+	const char *name;  /* of a metric in full */
+	const char *brief; /* without prefixes; NULL: an event */
+	const char *key, *type, *unit, *scope, *origin, *help;
+	struct advice advice;
+};
+
+struct entries {
+	struct entry *v;
+	size_t n, size;
+	char **made; /* names put together here */
+	size_t nmade, made_size;
+	bool failed;
+};
+
+/* Those of the probes, then the terms of probes that are not among them. */
+void entries_load(struct entries *es, const struct probes *ps);
+void entries_free(struct entries *es);
+/* Whether it is called so: in full, without prefixes, or as the kernel or nstat spell it. */
+bool entry_is(const struct entry *e, const char *name);
+
+/* tcpext_listendrops of kubeskoop_tcpext_listendrops; any other name as it is. */
+const char *name_rest(const char *name);
+/* listendrops of kubeskoop_tcpext_listendrops, whose prefix is tcpext; any other name as it is. */
+const char *name_brief(const char *name, const char *prefix);
+
+#endif
