@@ -85,63 +85,61 @@ static bool vanished(int err)
  * A process can end between the scan and the read; any other one of the namespace serves as well.
  * ENOENT for the file alone, with the process still there, is the kernel's answer and final.
  */
-static int net_by_pid(const struct target *t, const char *file, char **text)
+static int net_by_pid(const struct target *t, const char *file)
 {
-	int err = -ESRCH;
-
 	for (size_t i = 0; i < t->npids; i++) {
 		auto_close int pidfd = proc_pid_open(t->roots, t->pids[i]);
+		int fd;
 
 		if (pidfd < 0)
 			continue;
-		err = read_at(pidfd, file, text);
-		if (!vanished(err))
-			return err;
+		fd = openat(pidfd, file, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+		fd = -errno;
+		if (!vanished(fd))
+			return fd;
 		if (!faccessat(pidfd, "net/dev", F_OK, 0))
 			return -ENOENT;
-		err = -ESRCH;
 	}
-	return err;
+	return -ESRCH;
 }
 
-struct inside {
-	char path[4096];
-	char **text;
-};
-
-static int read_inside(void *arg)
+static int open_inside(void *arg)
 {
-	struct inside *in = arg;
+	int fd = open(arg, O_RDONLY | O_CLOEXEC);
 
-	return read_at(AT_FDCWD, in->path, in->text);
+	return fd < 0 ? -errno : fd;
 }
 
-/* From inside the namespace, where these files show it. */
-static int net_inside(const struct target *t, const char *root, const char *dir, const char *file,
-		      char **text)
+int proc_net_open(const struct target *t, const char *file)
 {
-	struct inside in = { .text = text };
-	int len = snprintf(in.path, sizeof(in.path), "%s/%s/%s", root, dir, file);
+	char path[256];
+	int fd = -ESRCH;
 
-	if (len >= (int)sizeof(in.path))
+	if (snprintf(path, sizeof(path), "/proc/thread-self/net/%s", file) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	return netns_call(t, read_inside, &in);
+	if (t->npids)
+		fd = net_by_pid(t, path + strlen("/proc/thread-self/"));
+	/* A file stays in the namespace it was opened in. */
+	if (fd == -ESRCH && t->mount)
+		fd = netns_call(t, open_inside, path);
+	return fd;
 }
 
 static int net_read(const struct target *t, const char *file, char **text)
 {
-	char path[256];
-	int err = -ESRCH;
+	auto_close int fd = proc_net_open(t, file);
+	struct buf b = { 0 };
+	int err = fd < 0 ? fd : buf_read(&b, fd, PROC_FILE_MAX);
 
-	if (snprintf(path, sizeof(path), "net/%s", file) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	if (t->npids)
-		err = net_by_pid(t, path, text);
-	if (err == -ESRCH && t->mount)
-		err = net_inside(t, "/proc", "thread-self/net", file, text);
-	if (err && !vanished(err) && err != -EACCES && err != -EPERM)
-		msg_error("%s/%d/%s: %s", t->roots->procfs, t->npids ? (int)t->pids[0] : 0, path,
-			  strerror(-err));
+	if (!err) {
+		*text = b.data;
+		return 0;
+	}
+	buf_free(&b);
+	if (!vanished(err) && err != -EACCES && err != -EPERM)
+		msg_error("net/%s of %s/%s: %s", file, t->namespace, t->pod, strerror(-err));
 	return err;
 }
 
@@ -166,9 +164,26 @@ int proc_net(const struct target *t, const char *file, const char **text)
 	return c->err;
 }
 
+struct inside {
+	char path[4096];
+	char **text;
+};
+
+static int read_inside(void *arg)
+{
+	struct inside *in = arg;
+
+	return read_at(AT_FDCWD, in->path, in->text);
+}
+
 int proc_sys_net(const struct target *t, const char *file, char **text)
 {
-	return net_inside(t, t->roots->procfs, "sys/net", file, text);
+	struct inside in = { .text = text };
+	int len = snprintf(in.path, sizeof(in.path), "%s/sys/net/%s", t->roots->procfs, file);
+
+	if (len >= (int)sizeof(in.path))
+		return -ENAMETOOLONG;
+	return netns_call(t, read_inside, &in);
 }
 
 void proc_malformed(const struct target *t, const char *file)

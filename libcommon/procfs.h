@@ -25,6 +25,12 @@ int proc_net(const struct target *t, const char *file, const char **text);
  */
 int proc_sys_net(const struct target *t, const char *file, char **text);
 
+/*
+ * net/FILE to be read in parts, where it may be too large for memory. A descriptor, which holds the namespace: close it
+ * before the next target; or -errno as proc_net, silent.
+ */
+int proc_net_open(const struct target *t, const char *file);
+
 /* A file of the machine, PROCFS/FILE. The caller frees *text. 0 or -errno, silent. */
 int proc_read(const struct roots *roots, const char *file, char **text);
 
