@@ -71,6 +71,19 @@ int proc_pid_open(const struct roots *roots, pid_t pid)
 	return fd < 0 ? -errno : fd;
 }
 
+pid_t proc_own_pid(const struct roots *roots)
+{
+	char path[4096], link[24];
+	uint64_t pid;
+	ssize_t n;
+
+	if (snprintf(path, sizeof(path), "%s/self", roots->procfs) >= (int)sizeof(path))
+		return -1;
+	n = readlink(path, link, sizeof(link) - 1);
+	link[n < 0 ? 0 : n] = '\0';
+	return parse_u64(link, 1, INT32_MAX, &pid) ? -1 : (pid_t)pid;
+}
+
 int proc_pid_read(int pidfd, const char *file, char **text)
 {
 	return read_at(pidfd, file, text);

@@ -39,6 +39,8 @@ int proc_read(const struct roots *roots, const char *file, char **text);
  * process. fd or -errno.
  */
 int proc_pid_open(const struct roots *roots, pid_t pid);
+/* The own process as PROCFS numbers it; -1 where it is not there. */
+pid_t proc_own_pid(const struct roots *roots);
 /* FILE below such a handle. The caller frees *text. 0 or -errno, silent. */
 int proc_pid_read(int pidfd, const char *file, char **text);
 

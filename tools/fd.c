@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* fd - open descriptors of the processes of a network namespace, and how many of them are sockets. */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <linux/capability.h>
-#include <linux/kcmp.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "libcommon/array.h"
+#include "libcommon/fdtable.h"
 #include "libcommon/options.h"
 #include "libcommon/out.h"
 #include "libcommon/probe.h"
@@ -74,148 +69,18 @@ static const struct knob knobs[] = {
 	{}
 };
 
-/* What a descriptor refers to, by how its link begins. The first match counts. */
-static const struct {
-	const char *begins, *name;
-} types[] = {
-	{ "socket:", "socket" },
-	{ "pipe:", "pipe" },
-	{ "anon_inode:[eventpoll]", "eventpoll" },
-	{ "anon_inode:[eventfd", "eventfd" },
-	{ "anon_inode:[timerfd]", "timerfd" },
-	{ "anon_inode:[signalfd]", "signalfd" },
-	{ "anon_inode:inotify", "inotify" },
-	{ "anon_inode:[fanotify]", "fanotify" },
-	{ "anon_inode:[io_uring]", "io_uring" },
-	{ "anon_inode:[pidfd]", "pidfd" }, /* until 6.8 */
-	{ "pidfd:", "pidfd" },
-	{ "anon_inode:[perf_event]", "perf_event" },
-	{ "anon_inode:bpf", "bpf" },
-	{ "anon_inode:[userfaultfd]", "userfaultfd" },
-	{ "/memfd:", "memfd" },
-	{ "/dev/", "device" },
-	{ "/", "file" },
-	{ "", "other" }, /* namespaces, rare anonymous inodes */
-	{ NULL, "unknown" }, /* the link could not be read */
-};
-enum { TYPE_SOCKET, TYPE_UNKNOWN = ARRAY_SIZE(types) - 1, TYPE_OTHER = TYPE_UNKNOWN - 1, TYPE_FILE = TYPE_OTHER - 1 };
-
-/* The descriptor table of one process. */
-struct table {
-	pid_t pid;
-	bool links;       /* the links could be read */
-	bool again;       /* another process before it has the same table */
-	uint64_t hint;    /* equal where the table is the same; of the links of descriptors 0 to 2 */
-	uint64_t fds, limit;
-	uint32_t deleted, types[ARRAY_SIZE(types)];
+struct process {
+	struct fd_table table;
+	uint64_t limit; /* 0: not known */
 	char comm[32];
 };
 
-struct tables {
-	struct table *v;
+struct processes {
+	struct process *v;
 	size_t n, size;
-	pid_t own;        /* the own process as procfs numbers it, -1 where it does not have it */
-	uint64_t unread, unlinked; /* processes: none of it, or not its links, could be read */
+	pid_t own;                 /* this one as procfs numbers it, -1 where it does not have it */
+	uint64_t unread, unlinked; /* processes of which nothing, or not the links, could be read */
 };
-
-static unsigned int type_of(const char *link)
-{
-	unsigned int i = 0;
-
-	while (strncmp(link, types[i].begins, strlen(types[i].begins)))
-		i++;
-	return i;
-}
-
-/* A link's text is read to its end only where the end matters. */
-static void link_count(struct table *tb, uint64_t fd, const char *link)
-{
-	static const char deleted[] = " (deleted)";
-	size_t len = strlen(link);
-
-	if (fd <= STDERR_FILENO)
-		for (size_t i = 0; i <= len; i++)
-			tb->hint = (tb->hint ^ (unsigned char)link[i]) * 0x100000001b3; /* FNV-1a */
-	if (group_by == BY_TYPE || all_counters)
-		tb->types[type_of(link)]++;
-	else
-		tb->types[strncmp(link, "socket:", 7) ? TYPE_OTHER : TYPE_SOCKET]++;
-	if (all_counters && len >= sizeof(deleted) && !strcmp(link + len + 1 - sizeof(deleted), deleted) &&
-	    strncmp(link, "/memfd:", 7))
-		tb->deleted++;
-}
-
-/* Counts one descriptor by its name below `dir`. False: there is no such descriptor, or its link may not be read. */
-static bool fd_count(struct table *tb, int dir, uint64_t fd, const char *name)
-{
-	char link[4096];
-	ssize_t n = readlinkat(dir, name, link, all_counters ? sizeof(link) - 1 : 63);
-
-	if (n < 0) {
-		tb->links &= errno != EACCES && errno != EPERM;
-		return false;
-	}
-	link[n] = '\0';
-	tb->fds++;
-	link_count(tb, fd, link);
-	return true;
-}
-
-/* Those from number `from` on, as the directory lists them. */
-static int fds_listed(struct table *tb, int dir, uint64_t from)
-{
-	char buffer[8192] __attribute__((aligned(8)));
-	ssize_t n;
-
-	while ((n = getdents64(dir, buffer, sizeof(buffer))) > 0) {
-		for (ssize_t at = 0; at < n;) {
-			const struct dirent64 *entry = (struct dirent64 *)(buffer + at);
-			uint64_t fd;
-
-			at += entry->d_reclen;
-			if (parse_u64(entry->d_name, 0, UINT32_MAX, &fd) || fd < from)
-				continue;
-			/* Closed meanwhile, or not for us to see: it was there when it was listed. */
-			if (!tb->links || !fd_count(tb, dir, fd, entry->d_name)) {
-				tb->fds++;
-				tb->types[TYPE_UNKNOWN]++;
-			}
-		}
-	}
-	return n < 0 ? -errno : 0;
-}
-
-static const char *number(uint64_t v, char text[24])
-{
-	char *p = text + 23;
-
-	*p = '\0';
-	do
-		*--p = (char)('0' + v % 10);
-	while (v /= 10);
-	return p;
-}
-
-/*
- * Counts all descriptors. Since 6.2 the directory's size is their number, and mostly they are the lowest ones: asking for
- * each by its number costs the kernel less than a listing. What the numbers tried do not give, the listing does.
- */
-static int fds_count(struct table *tb, int dir)
-{
-	uint64_t fd = 0, expected;
-	char text[24];
-	struct stat st;
-
-	if (fstat(dir, &st))
-		return -errno;
-	expected = (uint64_t)st.st_size;
-	tb->links = true;
-	while (tb->links && tb->fds < expected && fd <= tb->fds + expected / 8 + 2) {
-		fd_count(tb, dir, fd, number(fd, text));
-		fd += tb->links;
-	}
-	return expected && tb->fds >= expected ? 0 : fds_listed(tb, dir, fd);
-}
 
 /* "Max open files            1024                 524288               files": the soft one. 0: not known. */
 static uint64_t limit_parse(const char *text)
@@ -233,145 +98,64 @@ static uint64_t limit_parse(const char *text)
 	return parse_u64(digits, 1, UINT64_MAX, &limit) ? 0 : limit;
 }
 
-/* What is known of a process beside its table. */
-static void table_describe(struct table *tb, int pidfd)
+static int process_read(const struct target *t, struct process *p, bool own)
 {
+	auto_close int pidfd = proc_pid_open(t->roots, p->table.pid);
 	auto_free char *limits = NULL, *comm = NULL;
+	int err = pidfd;
 
-	if (all_counters && !proc_pid_read(pidfd, "limits", &limits))
-		tb->limit = limit_parse(limits);
-	if (group_by == BY_PID && !proc_pid_read(pidfd, "comm", &comm))
-		snprintf(tb->comm, sizeof(tb->comm), "%.*s", (int)strcspn(comm, "\n"), comm);
-}
-
-static int table_read(const struct target *t, struct table *tb, bool own)
-{
-	auto_close int pidfd = proc_pid_open(t->roots, tb->pid);
-	auto_close int dir = pidfd < 0 ? pidfd : openat(pidfd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = pidfd < 0 ? pidfd : dir < 0 ? -errno : fds_count(tb, dir);
-
+	if (pidfd >= 0)
+		err = fd_table_read(&p->table, pidfd, own, all_counters || group_by == BY_TYPE);
 	if (err)
 		return err;
-	/* What this walk opened is no part of what it measures. */
-	if (own) {
-		tb->fds -= 2;
-		tb->types[all_counters || group_by == BY_TYPE ? TYPE_FILE : TYPE_OTHER] -= 2;
-	}
-	table_describe(tb, pidfd);
+	if (all_counters && !proc_pid_read(pidfd, "limits", &limits))
+		p->limit = limit_parse(limits);
+	if (group_by == BY_PID && !proc_pid_read(pidfd, "comm", &comm))
+		snprintf(p->comm, sizeof(p->comm), "%.*s", (int)strcspn(comm, "\n"), comm);
 	return 0;
 }
 
-static pid_t own_pid(const struct roots *roots)
+static int processes_read(const struct target *t, struct processes *ps)
 {
-	char path[4096], link[24];
-	uint64_t pid;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "%s/self", roots->procfs);
-	n = readlink(path, link, sizeof(link) - 1);
-	if (n < 0)
-		return -1;
-	link[n] = '\0';
-	return parse_u64(link, 1, INT32_MAX, &pid) ? -1 : (pid_t)pid;
-}
-
-static int tables_read(const struct target *t, struct tables *ts)
-{
-	ts->own = own_pid(t->roots);
+	ps->own = proc_own_pid(t->roots);
 	for (size_t i = 0; i < t->npids; i++) {
-		struct table *tb;
+		struct process *p;
 		int err;
 
-		if (array_grow(&ts->v, &ts->size, ts->n + 1))
+		if (array_grow(&ps->v, &ps->size, ps->n + 1))
 			return -ENOMEM;
-		tb = &ts->v[ts->n];
-		*tb = (struct table){ .pid = t->pids[i], .hint = 0xcbf29ce484222325 };
-		err = table_read(t, tb, tb->pid == ts->own);
+		p = &ps->v[ps->n];
+		*p = (struct process){ .table = { .pid = t->pids[i] } };
+		err = process_read(t, p, t->pids[i] == ps->own);
 		if (!err) {
-			ts->unlinked += !tb->links;
-			ts->n++;
+			ps->unlinked += !p->table.links;
+			ps->n++;
 		} else if (err == -EACCES || err == -EPERM) {
-			ts->unread++;
+			ps->unread++;
 		} else if (err != -ENOENT && err != -ESRCH) {
-			msg_error("%s/%d/fd: %s", t->roots->procfs, (int)tb->pid, strerror(-err));
+			msg_error("%s/%d/fd: %s", t->roots->procfs, (int)t->pids[i], strerror(-err));
 			return err;
 		}
 	}
 	return 0;
 }
 
-static int table_order(const void *va, const void *vb)
+/* Where it cannot be told, that is said, and every process counts for itself. */
+static int mark_shared(struct processes *ps, struct out *o)
 {
-	const struct table *a = va, *b = vb;
+	auto_free struct fd_table **tables = calloc(ps->n + 1, sizeof(*tables));
+	int err = -EXDEV;
 
-	if (a->hint != b->hint)
-		return a->hint < b->hint ? -1 : 1;
-	return a->pid - b->pid;
-}
-
-/*
- * Whether a process of seen[0..*n) has the table of tb; where not, tb is put in its place. seen[] stands in the kernel's
- * own order of tables. -errno: they cannot be compared.
- */
-static int table_seen(struct table **seen, size_t *n, struct table *tb)
-{
-	size_t low = 0, high = *n;
-
-	while (low < high) {
-		size_t mid = (low + high) / 2;
-		long order = syscall(SYS_kcmp, seen[mid]->pid, tb->pid, KCMP_FILES, 0, 0);
-
-		if (order < 0 && errno != ESRCH)
-			return -errno;
-		if (!order)
-			return 1;
-		if (order == 1)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	memmove(&seen[low + 1], &seen[low], (*n - low) * sizeof(*seen));
-	seen[low] = tb;
-	++*n;
-	return 0;
-}
-
-/*
- * Processes made by clone(CLONE_FILES) share one table. Only those whose descriptors 0 to 2 agree can, so few pairs are
- * left to compare.
- */
-static int tables_compare(struct tables *ts)
-{
-	auto_free struct table **seen = calloc(ts->n, sizeof(*seen));
-	size_t nseen = 0;
-
-	if (!seen)
+	if (!tables)
 		return -ENOMEM;
-	qsort(ts->v, ts->n, sizeof(*ts->v), table_order);
-	for (size_t i = 0; i < ts->n; i++) {
-		int again;
-
-		if (i && ts->v[i].hint != ts->v[i - 1].hint)
-			nseen = 0;
-		if (!ts->v[i].fds || !ts->v[i].links)
-			continue;
-		again = table_seen(seen, &nseen, &ts->v[i]);
-		if (again < 0)
-			return again;
-		ts->v[i].again = again;
-	}
-	return 0;
-}
-
-/* What cannot be told is said, and then every process counts for itself. */
-static int tables_mark_shared(struct tables *ts, struct out *o)
-{
-	int err = ts->own == getpid() ? tables_compare(ts) : -EXDEV;
-
-	if (!err || err == -ENOMEM)
-		return err;
-	for (size_t i = 0; i < ts->n; i++)
-		ts->v[i].again = false;
+	for (size_t i = 0; i < ps->n; i++)
+		tables[i] = &ps->v[i].table;
+	if (ps->own == getpid())
+		err = fd_tables_mark(tables, ps->n);
+	if (!err)
+		return 0;
+	for (size_t i = 0; i < ps->n; i++)
+		ps->v[i].table.again = false;
 	out_note(o, "descriptor tables that processes share count once for each process: %s",
 		 err == -EXDEV ? "they are of another pid namespace" : strerror(-err));
 	return 0;
@@ -387,102 +171,102 @@ static void emit(const struct emit *e, enum row row, uint64_t value, const struc
 	out_metric(e->out, e->target, &metrics[row], value, labels);
 }
 
-static uint64_t limit_share(const struct table *tb)
+static uint64_t limit_share(const struct process *p)
 {
-	return tb->limit ? tb->fds * 100 / tb->limit : 0;
+	return p->limit ? p->table.fds * 100 / p->limit : 0;
 }
 
-static void emit_total(const struct emit *e, const struct tables *ts)
+static void emit_total(const struct emit *e, const struct processes *ps)
 {
 	uint64_t fds = 0, sockets = 0, deleted = 0, share = 0;
+	bool links = ps->unlinked < ps->n || !ps->n;
 
-	for (const struct table *tb = ts->v; tb < ts->v + ts->n; tb++) {
-		share = limit_share(tb) > share ? limit_share(tb) : share;
-		if (tb->again)
+	for (const struct process *p = ps->v; p < ps->v + ps->n; p++) {
+		share = limit_share(p) > share ? limit_share(p) : share;
+		if (p->table.again)
 			continue;
-		fds += tb->fds;
-		sockets += tb->types[TYPE_SOCKET];
-		deleted += tb->deleted;
+		fds += p->table.fds;
+		sockets += p->table.types[FD_SOCKET];
+		deleted += p->table.deleted;
 	}
 	if (group_by == BY_POD)
 		emit(e, OPEN_FD, fds, NULL);
-	if (ts->unlinked < ts->n || !ts->n)
+	if (group_by == BY_POD && links)
 		emit(e, OPEN_SOCKET, sockets, NULL);
-	if (!all_counters)
-		return;
-	if (ts->unlinked < ts->n || !ts->n)
+	if (links && all_counters)
 		emit(e, DELETED, deleted, NULL);
-	emit(e, LIMIT_SHARE, share, NULL);
+	if (all_counters)
+		emit(e, LIMIT_SHARE, share, NULL);
 }
 
-/* In place of the total: the sum over the types is the total. */
-static void emit_types(const struct emit *e, const struct tables *ts)
+/* In place of the total: they add up to it. */
+static void emit_types(const struct emit *e, const struct processes *ps)
 {
 	uint64_t fds = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		const struct label labels[] = { { "type", types[i].name }, {} };
+	for (unsigned int type = 0; type < FD_TYPES; type++) {
+		const char *name = fd_type_name(type);
+		const struct label labels[] = { { "type", name }, {} };
 
-		for (const struct table *tb = ts->v; tb < ts->v + ts->n; tb++)
-			fds += tb->again ? 0 : tb->types[i];
-		/* Two beginnings may have one name. */
-		if (i + 1 < ARRAY_SIZE(types) && !strcmp(types[i].name, types[i + 1].name))
+		for (const struct process *p = ps->v; p < ps->v + ps->n; p++)
+			fds += p->table.again ? 0 : p->table.types[type];
+		if (type + 1 < FD_TYPES && !strcmp(name, fd_type_name(type + 1)))
 			continue;
 		emit(e, OPEN_FD, fds, labels);
 		fds = 0;
 	}
 }
 
-static void emit_process(const struct emit *e, const struct table *tb)
+static void emit_process(const struct emit *e, const struct process *p)
 {
 	char pid[12];
-	const struct label labels[] = { { "pid", pid }, { "comm", tb->comm }, {} };
+	const struct label labels[] = { { "pid", pid }, { "comm", p->comm }, {} };
 
-	snprintf(pid, sizeof(pid), "%d", (int)tb->pid);
-	emit(e, OPEN_FD, tb->fds, labels);
-	if (tb->links)
-		emit(e, OPEN_SOCKET, tb->types[TYPE_SOCKET], labels);
-	if (tb->links && all_counters)
-		emit(e, DELETED, tb->deleted, labels);
-	if (tb->limit) {
-		emit(e, LIMIT, tb->limit, labels);
-		emit(e, LIMIT_SHARE, limit_share(tb), labels);
+	snprintf(pid, sizeof(pid), "%d", (int)p->table.pid);
+	emit(e, OPEN_FD, p->table.fds, labels);
+	if (p->table.links)
+		emit(e, OPEN_SOCKET, p->table.types[FD_SOCKET], labels);
+	if (p->table.links && all_counters)
+		emit(e, DELETED, p->table.deleted, labels);
+	if (p->limit) {
+		emit(e, LIMIT, p->limit, labels);
+		emit(e, LIMIT_SHARE, limit_share(p), labels);
 	}
 }
 
 static int fds_order(const void *va, const void *vb)
 {
-	const struct table *a = va, *b = vb;
+	const struct fd_table *a = &((const struct process *)va)->table, *b = &((const struct process *)vb)->table;
 
 	if (a->fds != b->fds)
 		return a->fds < b->fds ? 1 : -1;
 	return a->pid - b->pid;
 }
 
-static void emit_processes(const struct emit *e, struct tables *ts)
+static void emit_processes(const struct emit *e, struct processes *ps)
 {
-	size_t n = top && top < ts->n ? top : ts->n;
+	size_t n = top && top < ps->n ? top : ps->n;
 
-	if (top && ts->n)
-		qsort(ts->v, ts->n, sizeof(*ts->v), fds_order);
+	if (top && ps->n)
+		qsort(ps->v, ps->n, sizeof(*ps->v), fds_order);
 	for (size_t i = 0; i < n; i++)
-		emit_process(e, &ts->v[i]);
+		emit_process(e, &ps->v[i]);
 }
 
-static int emit_all(const struct emit *e, struct tables *ts)
+static int emit_all(const struct emit *e, struct processes *ps)
 {
 	int err;
 
 	if (group_by == BY_PID) {
-		emit_processes(e, ts);
+		emit_processes(e, ps);
 		return 0;
 	}
-	err = tables_mark_shared(ts, e->out);
+	err = mark_shared(ps, e->out);
 	if (err)
 		return err;
-	emit_total(e, ts);
+	emit_total(e, ps);
 	if (group_by == BY_TYPE)
-		emit_types(e, ts);
+		emit_types(e, ps);
 	return 0;
 }
 
@@ -500,20 +284,20 @@ static int collect(const struct target *t, struct out *o)
 {
 	const uint64_t dac = CAP_TO_MASK(CAP_DAC_READ_SEARCH), ptrace = CAP_TO_MASK(CAP_SYS_PTRACE);
 	struct emit e = { .target = t, .out = o };
-	struct tables ts = { 0 };
-	int err = tables_read(t, &ts);
+	struct processes ps = { 0 };
+	int err = processes_read(t, &ps);
 
-	if (!err && !ts.n && t->npids)
-		err = ts.unread ? -EACCES : -ESRCH;
+	if (!err && !ps.n && t->npids)
+		err = ps.unread ? -EACCES : -ESRCH;
 	if (!err)
-		err = emit_all(&e, &ts);
-	if (!err && ts.unread)
-		out_denied(o, "processes", ts.unread, dac | ptrace);
-	if (!err && ts.unlinked)
-		out_denied(o, "processes' sockets", ts.unlinked, ptrace);
+		err = emit_all(&e, &ps);
+	if (!err && ps.unread)
+		out_denied(o, "processes", ps.unread, dac | ptrace);
+	if (!err && ps.unlinked)
+		out_denied(o, "processes' sockets", ps.unlinked, ptrace);
 	if (err == -ENOMEM)
 		msg_error("descriptors of %s/%s: out of memory", t->namespace, t->pod);
-	free(ts.v);
+	free(ps.v);
 	return err;
 }
 
@@ -521,7 +305,8 @@ static int collect(const struct target *t, struct out *o)
 static int collect_host(const struct target *host, struct out *o)
 {
 	auto_free char *text = NULL;
-	uint64_t open, unused, max;
+	char *rest = NULL, *open = NULL, *unused = NULL, *max = NULL;
+	uint64_t files, limit;
 	int err;
 
 	if (!all_counters)
@@ -529,12 +314,15 @@ static int collect_host(const struct target *host, struct out *o)
 	err = proc_read(host->roots, "sys/fs/file-nr", &text);
 	if (err)
 		return err;
-	if (sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64, &open, &unused, &max) != 3) {
+	open = strtok_r(text, " \t\n", &rest);
+	unused = open ? strtok_r(NULL, " \t\n", &rest) : NULL;
+	max = unused ? strtok_r(NULL, " \t\n", &rest) : NULL;
+	if (!max || parse_u64(open, 0, UINT64_MAX, &files) || parse_u64(max, 0, UINT64_MAX, &limit)) {
 		msg_error("%s/sys/fs/file-nr: not of the form this kernel file has", host->roots->procfs);
 		return -EBADMSG;
 	}
-	out_metric(o, host, &metrics[FILES_OPEN], open, NULL);
-	out_metric(o, host, &metrics[FILES_MAX], max, NULL);
+	out_metric(o, host, &metrics[FILES_OPEN], files, NULL);
+	out_metric(o, host, &metrics[FILES_MAX], limit, NULL);
 	return 0;
 }
 
