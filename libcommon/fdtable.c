@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The descriptor table of a process: how many descriptors of which kind, and whether another process has the same. */
+/*
+ * The descriptor table of a process: how many descriptors of which kind, and whether another
+ * process has the same.
+ */
 #include "fdtable.h"
 
 #include <dirent.h>
@@ -33,7 +36,7 @@ static const struct {
 	{ "/memfd:", "memfd" },
 	{ "/dev/", "device" },
 	{ "/", "file" },
-	{ "", "other" }, /* namespaces, rare anonymous inodes */
+	{ "", "other" },     /* namespaces, rare anonymous inodes */
 	{ NULL, "unknown" }, /* the link could not be read */
 };
 enum { TYPE_UNKNOWN = FD_TYPES - 1, TYPE_OTHER = TYPE_UNKNOWN - 1, TYPE_FILE = TYPE_OTHER - 1 };
@@ -66,7 +69,10 @@ static void detail_count(struct fd_table *tb, const char *link, size_t len)
 		tb->deleted++;
 }
 
-/* Counts one descriptor by its name. False: there is no such descriptor, or its link may not be read. */
+/*
+ * Counts one descriptor by its name. False: there is no such descriptor, or its link may not be
+ * read.
+ */
 static bool fd_count(const struct walk *w, uint64_t fd, const char *name)
 {
 	struct fd_table *tb = w->table;
@@ -131,8 +137,9 @@ static const char *number(uint64_t v, char text[24])
 }
 
 /*
- * Counts all descriptors. Since 6.2 the directory's size is their number, and mostly they are the lowest ones: asking for
- * each by its number costs the kernel less than a listing. What the numbers tried do not give, the listing does.
+ * Counts all descriptors. Since 6.2 the directory's size is their number, and mostly they are the
+ * lowest ones: asking for each by its number costs the kernel less than a listing. What the numbers
+ * tried do not give, the listing does.
  */
 static int fds_count(const struct walk *w)
 {
@@ -172,7 +179,8 @@ int fd_table_read(struct fd_table *tb, int pidfd, bool own, bool detail)
 
 static int table_order(const void *va, const void *vb)
 {
-	const struct fd_table *a = *(struct fd_table *const *)va, *b = *(struct fd_table *const *)vb;
+	const struct fd_table *a = *(struct fd_table *const *)va;
+	const struct fd_table *b = *(struct fd_table *const *)vb;
 
 	if (a->hint != b->hint)
 		return a->hint < b->hint ? -1 : 1;
@@ -180,8 +188,8 @@ static int table_order(const void *va, const void *vb)
 }
 
 /*
- * Puts tb into seen[0..*n), which stands in the kernel's own order of tables, unless it is marked as there already.
- * 0, or -errno: the two cannot be compared.
+ * Puts tb into seen[0..*n), which stands in the kernel's own order of tables, unless it is marked
+ * as there already. 0, or -errno: the two cannot be compared.
  */
 static int table_insert(struct fd_table **seen, size_t *n, struct fd_table *tb)
 {
@@ -208,8 +216,8 @@ static int table_insert(struct fd_table **seen, size_t *n, struct fd_table *tb)
 }
 
 /*
- * Only those whose descriptors 0 to 2 agree can be the same, so few are left to compare: of each run with one hint those
- * that differ stand at its beginning.
+ * Only those whose descriptors 0 to 2 agree can be the same, so few are left to compare: of each
+ * run with one hint those that differ stand at its beginning.
  */
 int fd_tables_mark(struct fd_table **v, size_t n)
 {

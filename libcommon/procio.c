@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What processes read and wrote, as /proc/PID/io has it, and its growth while processes come and go. */
+/*
+ * What processes read and wrote, as /proc/PID/io has it, and its growth while processes come and
+ * go.
+ */
 #include "procio.h"
 
 #include <errno.h>
@@ -16,7 +19,7 @@
 /* What is remembered of a process between rounds. */
 struct procio_account {
 	pid_t pid, parent;
-	uint64_t start;      /* in ticks since boot: tells a process from a later one of the same number */
+	uint64_t start; /* in ticks since boot: one of the same number starts later */
 	struct procio last;
 	unsigned int missed; /* rounds since it was read */
 	bool settled;        /* it has ended, and what its parent took over has been seen to */
@@ -31,8 +34,13 @@ struct procio_total {
 /* The text of PID/io, which always has all of them. 0 or -EBADMSG. */
 static int figures_parse(char *text, struct procio *f)
 {
-	static const char *const keys[PROCIO_FIELDS] = { "rchar",      "wchar",	      "syscr",		      "syscw",
-							 "read_bytes", "write_bytes", "cancelled_write_bytes" };
+	static const char *const keys[PROCIO_FIELDS] = { "rchar",
+							 "wchar",
+							 "syscr",
+							 "syscw",
+							 "read_bytes",
+							 "write_bytes",
+							 "cancelled_write_bytes" };
 	unsigned int found = 0;
 	char *rest = NULL;
 
@@ -53,7 +61,9 @@ static int figures_parse(char *text, struct procio *f)
 	return found == (1U << PROCIO_FIELDS) - 1 ? 0 : -EBADMSG;
 }
 
-/* "41 (name) S PARENT …", the start being the 22nd word; the name may hold anything. 0 or -EBADMSG. */
+/*
+ * "41 (name) S PARENT …", the start being the 22nd word; the name may hold anything. 0 or -EBADMSG.
+ */
 static int account_parse(char *text, struct procio_account *a)
 {
 	char *rest = strrchr(text, ')'), *word = NULL;
@@ -113,10 +123,12 @@ static bool ended(const struct roots *roots, pid_t pid)
 }
 
 /*
- * Takes out of a process's growth what has been shown of its children, and theirs, that it waited for. One that it did
- * not wait for left no trace in it: growth that could not hold all of its figures is the process's own.
+ * Takes out of a process's growth what has been shown of its children, and theirs, that it waited
+ * for. One that it did not wait for left no trace in it: growth that could not hold all of its
+ * figures is the process's own.
  */
-static void take_over(struct procio_ledger *l, const struct roots *roots, pid_t parent, struct procio *growth)
+static void take_over(struct procio_ledger *l, const struct roots *roots, pid_t parent,
+		      struct procio *growth)
 {
 	for (struct procio_account *a = l->accounts; a < l->accounts + l->sorted; a++) {
 		if (a->parent != parent || a->settled || !ended(roots, a->pid))
@@ -129,8 +141,8 @@ static void take_over(struct procio_ledger *l, const struct roots *roots, pid_t 
 }
 
 /* Books a process as read now; *growth is by how much its figures grew. 0 or -ENOMEM. */
-static int account_book(struct procio_ledger *l, const struct roots *roots, const struct procio_account *now,
-			struct procio *growth)
+static int account_book(struct procio_ledger *l, const struct roots *roots,
+			const struct procio_account *now, struct procio *growth)
 {
 	static const struct procio none;
 	struct procio_account *a = account_find(l, now->pid);
@@ -138,7 +150,10 @@ static int account_book(struct procio_ledger *l, const struct roots *roots, cons
 	*growth = now->last;
 	if (a && a->start == now->start)
 		figures_subtract(growth, &a->last);
-	/* A parent that waited has grown: for the idle, which most are, there is nothing to look for. */
+	/*
+	 * A parent that waited has grown: for the idle, which most are, there is nothing to look
+	 * for.
+	 */
 	if (!figures_cover(&none, growth))
 		take_over(l, roots, now->pid, growth);
 	if (!a) {
@@ -214,7 +229,8 @@ int procio_read(struct procio_ledger *l, const struct roots *roots, pid_t pid, s
 	if (err)
 		return err;
 	if (figures_parse(io, &now.last) || (stat && account_parse(stat, &now))) {
-		msg_error("%s/%d: io or stat is not of the form this kernel file has", roots->procfs, (int)pid);
+		msg_error("%s/%d: io or stat is not of the form this kernel file has",
+			  roots->procfs, (int)pid);
 		return -EBADMSG;
 	}
 	*growth = now.last;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Every TCP socket of a network namespace: from sock_diag, or from /proc where that cannot be had. */
+/*
+ * Every TCP socket of a network namespace: from sock_diag, or from /proc where that cannot be had.
+ */
 #include "sockdiag.h"
 
 #include <arpa/inet.h>
@@ -33,8 +35,8 @@ struct dump {
 };
 
 /*
- * The kernel shows a request as SYN_RECV. Only a full socket has the attribute SHUTDOWN, which it always has: this tells
- * the two apart.
+ * The kernel shows a request as SYN_RECV. Only a full socket has the attribute SHUTDOWN, which it
+ * always has: this tells the two apart.
  */
 static int diag_state(const struct nlmsghdr *nlh, uint8_t *state)
 {
@@ -74,12 +76,13 @@ static int diag_message(const struct nlmsghdr *nlh, void *arg)
 }
 
 /*
- * TCPDIAG_GETSOCK, the request from before SOCK_DIAG_BY_FAMILY, has no family: one walk over the hash table gives both.
- * The table is the machine's, so that the walk is what a dump costs.
+ * TCPDIAG_GETSOCK, the request from before SOCK_DIAG_BY_FAMILY, has no family: one walk over the
+ * hash table gives both. The table is the machine's, so that the walk is what a dump costs.
  */
 int tcp_diag_each(struct mnl_socket *nl, uint32_t states, tcp_sock_fn fn, void *arg)
 {
-	char buffer[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct inet_diag_req))] __attribute__((aligned(4)));
+	char buffer[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct inet_diag_req))]
+		__attribute__((aligned(4)));
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
 	struct inet_diag_req *req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
 	struct dump d = { .fn = fn, .arg = arg };
@@ -141,8 +144,8 @@ static size_t words_count(const char *p)
 }
 
 /*
- * "  12: LOCAL REMOTE 01 WQUEUE:RQUEUE" and seven further words; only a full socket has five more, which tells SYN_RECV
- * from a request that is shown as such.
+ * " 12: LOCAL REMOTE 01 WQUEUE:RQUEUE" and seven further words; only a full socket has five more,
+ * which tells SYN_RECV from a request that is shown as such.
  */
 static int sock_line(const char *p, int family, struct tcp_sock *sk)
 {
@@ -151,9 +154,9 @@ static int sock_line(const char *p, int family, struct tcp_sock *sk)
 	p += strspn(p, " ");
 	p += strspn(p, "0123456789");
 	if (!literal(&p, ':') || !literal(&p, ' ') || !endpoint_field(&p, family, &sk->local) ||
-	    !endpoint_field(&p, family, &sk->remote) || !hex_digits(&p, 2, &state) || !literal(&p, ' ') ||
-	    !hex_digits(&p, 8, &sk->wqueue) || !literal(&p, ':') || !hex_digits(&p, 8, &sk->rqueue) ||
-	    !literal(&p, ' '))
+	    !endpoint_field(&p, family, &sk->remote) || !hex_digits(&p, 2, &state) ||
+	    !literal(&p, ' ') || !hex_digits(&p, 8, &sk->wqueue) || !literal(&p, ':') ||
+	    !hex_digits(&p, 8, &sk->rqueue) || !literal(&p, ' '))
 		return -EBADMSG;
 	sk->state = (uint8_t)state;
 	if (state == TCP_STATE_SYN_RECV && words_count(p) <= 7)
@@ -180,7 +183,10 @@ static int file_line(struct file *f, const char *line)
 	return err ? err : f->fn(&sk, f->arg);
 }
 
-/* Hands on the whole lines of the n bytes at text; what is left of them is moved to its beginning, its size to *n. */
+/*
+ * Hands on the whole lines of the n bytes at text; what is left of them is moved to its beginning,
+ * its size to *n.
+ */
 static int file_lines(struct file *f, char *text, size_t *n)
 {
 	char *line = text, *newline;
@@ -243,4 +249,30 @@ int tcp_proc_each(const struct target *t, tcp_sock_fn fn, void *arg)
 		return err;
 	err = proc_file(t, "tcp6", AF_INET6, fn, arg);
 	return err == -ENOENT ? 0 : err;
+}
+
+/* ---- net/sockstat ---- */
+
+static int census_pair(const struct pair *pair, void *arg)
+{
+	struct tcp_census *c = arg;
+
+	if (pair->key_len == 5 && !memcmp(pair->key, "inuse", 5))
+		c->inuse += pair->value;
+	else if (pair->key_len == 2 && !memcmp(pair->key, "tw", 2))
+		c->timewait += pair->value;
+	return 0;
+}
+
+struct tcp_census tcp_census(const struct target *t)
+{
+	struct tcp_census c = { 0 };
+	const char *text;
+	int err;
+
+	if (proc_net(t, "sockstat", &text) || pairs_inline(text, "TCP", census_pair, &c))
+		return c;
+	err = proc_net(t, "sockstat6", &text);
+	c.known = err ? err == -ENOENT : !pairs_inline(text, "TCP6", census_pair, &c);
+	return c;
 }

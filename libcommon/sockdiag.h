@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Every TCP socket of a network namespace: from sock_diag, or from /proc where that cannot be had. */
+/*
+ * Every TCP socket of a network namespace: from sock_diag, or from /proc where that cannot be had.
+ */
 #ifndef SKOOP_SOCKDIAG_H
 #define SKOOP_SOCKDIAG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,7 +15,7 @@ struct target;
 enum tcp_state {
 	TCP_STATE_ESTABLISHED = 1,
 	TCP_STATE_SYN_SENT,
-	TCP_STATE_SYN_RECV,     /* a socket whose handshake is not complete: Fast Open, or about to be established */
+	TCP_STATE_SYN_RECV, /* a socket before its handshake is complete: Fast Open */
 	TCP_STATE_FIN_WAIT1,
 	TCP_STATE_FIN_WAIT2,
 	TCP_STATE_TIME_WAIT,
@@ -45,17 +48,25 @@ typedef int (*tcp_sock_fn)(const struct tcp_sock *sk, void *arg);
 struct mnl_socket;
 
 /*
- * Hands each TCP socket in one of these states (TCP_STATE_BIT) to fn, both families in one walk; nl is a
- * NETLINK_SOCK_DIAG socket. SYN_RECV and NEW_SYN_RECV can only be asked for together. A socket that changes its state
- * during the walk may be missed or seen twice. As nl_dump; -ENOENT, -EOPNOTSUPP: tcp_diag is not there.
+ * Hands each TCP socket in one of these states (TCP_STATE_BIT) to fn, both families in one walk; nl
+ * is a NETLINK_SOCK_DIAG socket. SYN_RECV and NEW_SYN_RECV can only be asked for together. A socket
+ * that changes its state during the walk may be missed or seen twice. As nl_dump; -ENOENT,
+ * -EOPNOTSUPP: tcp_diag is not there.
  */
 int tcp_diag_each(struct mnl_socket *nl, uint32_t states, tcp_sock_fn fn, void *arg);
 
 /*
- * The same from net/tcp and net/tcp6 for all states; costs the kernel more, needs no capability, and does not have the
- * accept queue's limit (0). As proc_net_open for net/tcp; without IPv6 there is no net/tcp6, which is fine.
- * -EBADMSG after one msg_error: a file not of its form.
+ * The same from net/tcp and net/tcp6 for all states; costs the kernel more, needs no capability,
+ * and does not have the accept queue's limit (0). As proc_net_open for net/tcp; without IPv6 there
+ * is no net/tcp6, which is fine. -EBADMSG after one msg_error: a file not of its form.
  */
 int tcp_proc_each(const struct target *t, tcp_sock_fn fn, void *arg);
+
+/* What sockstat knows: sockets but for TIME_WAIT and requests, and those in TIME_WAIT. */
+struct tcp_census {
+	bool known;
+	uint64_t inuse, timewait;
+};
+struct tcp_census tcp_census(const struct target *t);
 
 #endif

@@ -8,7 +8,10 @@
 
 #include "sockdiag.h"
 
-/* What the sockets of a group have in common; what they need not have stays 0. No padding: compared as bytes. */
+/*
+ * What the sockets of a group have in common; what they need not have stays 0. No padding: compared
+ * as bytes.
+ */
 struct tcp_key {
 	struct tcp_endpoint local, remote;
 	uint16_t state;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* fd - open descriptors of the processes of a network namespace, and how many of them are sockets. */
+/*
+ * fd - open descriptors of the processes of a network namespace, and how many of them are sockets.
+ */
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
@@ -24,48 +26,66 @@ enum row { OPEN_FD, OPEN_SOCKET, DELETED, LIMIT, LIMIT_SHARE, FILES_OPEN, FILES_
 
 static const struct metric metrics[] = {
 	[OPEN_FD] = { "openfd", NULL, GAUGE, "descriptors", "opened fd in pod",
-	  .advice = { .means = "descriptors of all processes of the namespace; a table that processes share counts once",
-		      .normal = "follows load and falls again",
-		      .causes = "a leak; sockets in CLOSE_WAIT; watchers",
-		      .confirm = "skoop-fd --by pid --top 5 -a; skoop-fd --by type",
-		      .remedy = "close in the program; then LimitNOFILE. At the limit accept() fails with EMFILE and the accept "
-				"queue overflows" } },
+		      .advice = { .means = "descriptors of all processes of the namespace; a "
+					   "table that processes share counts once",
+				  .normal = "follows load and falls again",
+				  .causes = "a leak; sockets in CLOSE_WAIT; watchers",
+				  .confirm = "skoop-fd --by pid --top 5 -a; skoop-fd --by type",
+				  .remedy = "close in the program; then LimitNOFILE. At the "
+					    "limit accept() fails with EMFILE and the accept "
+					    "queue overflows" } },
 	[OPEN_SOCKET] = { "opensocket", NULL, GAUGE, "sockets", "opened socket in pod",
-	  .advice = { .means = "of these, descriptors of sockets, UNIX and netlink too",
-		      .normal = "follows load and falls again",
-		      .causes = "a leak; a connection pool without limit",
-		      .confirm = "skoop-fd --by pid --top 5; skoop-tcpsummary --states",
-		      .remedy = "close in the program; limit the pool" } },
-	[DELETED] = { "deletedfiles", NULL, GAUGE, "descriptors", "Open descriptors of deleted files", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "descriptors whose file has no name any more; its disk space is free only when all are closed",
-		      .normal = "a few",
-		      .causes = "logs that were removed instead of rotated; updated libraries and binaries",
-		      .confirm = "ls -l /proc/PID/fd | grep deleted",
-		      .remedy = "make the program reopen its files" } },
-	[LIMIT] = { "fdlimit", NULL, GAUGE, "descriptors", "A process's limit of open descriptors", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "soft RLIMIT_NOFILE of the process; only with --by pid",
-		      .confirm = "grep files /proc/PID/limits",
-		      .remedy = "LimitNOFILE, ulimit -n; prlimit -p PID -n changes it while it runs" } },
-	[LIMIT_SHARE] = { "limitshare", NULL, GAUGE, "percent", "Share of the limit in use", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "open descriptors in percent of the soft RLIMIT_NOFILE; for a namespace, of the process that is "
-			       "nearest to its limit",
-		      .normal = "below 80",
-		      .causes = "a leak; sockets in CLOSE_WAIT; a limit too low for the load",
-		      .confirm = "skoop-fd --by pid --top 5 -a",
-		      .remedy = "close in the program; then LimitNOFILE" } },
-	[FILES_OPEN] = { "filesopen", NULL, GAUGE, "files", "Open files of the machine", SCOPE_HOST, M_ALL,
-	  .advice = { .means = "file handles the kernel has allocated; descriptors made by dup() or fork() share one",
-		      .confirm = "sysctl fs.file-nr" } },
-	[FILES_MAX] = { "filesmax", NULL, GAUGE, "files", "The machine's limit of open files", SCOPE_HOST, M_ALL,
-	  .advice = { .means = "fs.file-max; at this many open() fails with ENFILE",
-		      .remedy = "sysctl fs.file-max" } },
+			  .advice = { .means = "of these, descriptors of sockets, UNIX and "
+					       "netlink too",
+				      .normal = "follows load and falls again",
+				      .causes = "a leak; a connection pool without limit",
+				      .confirm = "skoop-fd --by pid --top 5; skoop-tcpsummary "
+						 "--states",
+				      .remedy = "close in the program; limit the pool" } },
+	[DELETED] = { "deletedfiles", NULL, GAUGE, "descriptors",
+		      "Open descriptors of deleted files", SCOPE_NETNS, M_ALL,
+		      .advice = { .means = "descriptors whose file has no name any more; its "
+					   "disk space is free only when all are closed",
+				  .normal = "a few",
+				  .causes = "logs that were removed instead of rotated; updated "
+					    "libraries and binaries",
+				  .confirm = "ls -l /proc/PID/fd | grep deleted",
+				  .remedy = "make the program reopen its files" } },
+	[LIMIT] = { "fdlimit", NULL, GAUGE, "descriptors", "A process's limit of open descriptors",
+		    SCOPE_NETNS, M_ALL,
+		    .advice = { .means = "soft RLIMIT_NOFILE of the process; only with --by pid",
+				.confirm = "grep files /proc/PID/limits",
+				.remedy = "LimitNOFILE, ulimit -n; while it runs: prlimit -p PID "
+					  "-n" } },
+	[LIMIT_SHARE] = { "limitshare", NULL, GAUGE, "percent", "Share of the limit in use",
+			  SCOPE_NETNS, M_ALL,
+			  .advice = { .means = "open descriptors in percent of the soft "
+					       "RLIMIT_NOFILE; for a namespace, of the process "
+					       "that is nearest to its limit",
+				      .normal = "below 80",
+				      .causes = "a leak; sockets in CLOSE_WAIT; a limit too low "
+						"for the load",
+				      .confirm = "skoop-fd --by pid --top 5 -a",
+				      .remedy = "close in the program; then LimitNOFILE" } },
+	[FILES_OPEN] = { "filesopen", NULL, GAUGE, "files", "Open files of the machine", SCOPE_HOST,
+			 M_ALL,
+			 .advice = { .means = "file handles the kernel has allocated; "
+					      "descriptors made by dup() or fork() share one",
+				     .confirm = "sysctl fs.file-nr" } },
+	[FILES_MAX] = { "filesmax", NULL, GAUGE, "files", "The machine's limit of open files",
+			SCOPE_HOST, M_ALL,
+			.advice = { .means = "fs.file-max; at this many open() fails with ENFILE",
+				    .remedy = "sysctl fs.file-max" } },
 	{}
 };
 
 static const struct knob knobs[] = {
-	{ 'a', "all-counters", NULL, "Also deleted files, the process limit, the machine's files", KNOB_FLAG, &all_counters },
-	{ 0, "by", "WHAT", "Descriptors by pod (default), pid or type", KNOB_WORD, &group_by, .words = by_words },
-	{ 0, "top", "N", "Of --by pid only the N processes with most of each namespace", KNOB_NUMBER, &top, 1, UINT32_MAX },
+	{ 'a', "all-counters", NULL, "Also deleted files, the process limit, the machine's files",
+	  KNOB_FLAG, &all_counters },
+	{ 0, "by", "WHAT", "Descriptors by pod (default), pid or type", KNOB_WORD, &group_by,
+	  .words = by_words },
+	{ 0, "top", "N", "Of --by pid only the N processes with most of each namespace",
+	  KNOB_NUMBER, &top, 1, UINT32_MAX },
 	{}
 };
 
@@ -82,7 +102,9 @@ struct processes {
 	uint64_t unread, unlinked; /* processes of which nothing, or not the links, could be read */
 };
 
-/* "Max open files            1024                 524288               files": the soft one. 0: not known. */
+/*
+ * "Max open files 1024 524288 files": the soft one. 0: not known.
+ */
 static uint64_t limit_parse(const char *text)
 {
 	static const char name[] = "\nMax open files ";
@@ -236,7 +258,8 @@ static void emit_process(const struct emit *e, const struct process *p)
 
 static int fds_order(const void *va, const void *vb)
 {
-	const struct fd_table *a = &((const struct process *)va)->table, *b = &((const struct process *)vb)->table;
+	const struct fd_table *a = &((const struct process *)va)->table,
+			      *b = &((const struct process *)vb)->table;
 
 	if (a->fds != b->fds)
 		return a->fds < b->fds ? 1 : -1;
@@ -317,8 +340,10 @@ static int collect_host(const struct target *host, struct out *o)
 	open = strtok_r(text, " \t\n", &rest);
 	unused = open ? strtok_r(NULL, " \t\n", &rest) : NULL;
 	max = unused ? strtok_r(NULL, " \t\n", &rest) : NULL;
-	if (!max || parse_u64(open, 0, UINT64_MAX, &files) || parse_u64(max, 0, UINT64_MAX, &limit)) {
-		msg_error("%s/sys/fs/file-nr: not of the form this kernel file has", host->roots->procfs);
+	if (!max || parse_u64(open, 0, UINT64_MAX, &files) ||
+	    parse_u64(max, 0, UINT64_MAX, &limit)) {
+		msg_error("%s/sys/fs/file-nr: not of the form this kernel file has",
+			  host->roots->procfs);
 		return -EBADMSG;
 	}
 	out_metric(o, host, &metrics[FILES_OPEN], files, NULL);
@@ -329,7 +354,7 @@ static int collect_host(const struct target *host, struct out *o)
 static const struct probe fd = {
 	.name = "fd",
 	.summary = "Statistics of file and socket descriptor",
-	.question = "How many descriptors and sockets are open, in which pods and processes, and how near is a limit?",
+	.question = "How many descriptors and sockets are open, where, and how near is a limit?",
 	.source = "procfs",
 	.overhead = "Medium",
 	.needs = "CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE for processes of other users",

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* io - read and write calls of the processes of a network namespace, and the bytes they moved from and to storage. */
+/*
+ * io - read and write calls of the processes of a network namespace, and the bytes they moved from
+ * and to storage.
+ */
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
@@ -19,58 +22,75 @@ enum row { READ_CALLS, WRITE_CALLS, READ_BYTES, WRITE_BYTES, RCHAR, WCHAR, CANCE
 
 static const struct metric metrics[] = {
 	[READ_CALLS] = { "ioreadsyscall", "syscr", COUNTER, "calls", "io read syscalls count in pod",
-	  .advice = { .means = "read-family calls on any descriptor, sockets too; recv calls are not in it",
-		      .causes = "tiny reads",
-		      .confirm = "skoop-io -a: rchar divided by ioreadsyscall",
-		      .remedy = "buffer" } },
-	[WRITE_CALLS] = { "iowritesyscall", "syscw", COUNTER, "calls", "io write syscalls count in pod",
-	  .advice = { .means = "write-family calls on any descriptor, sockets too; send calls are not in it",
-		      .causes = "tiny writes",
-		      .confirm = "skoop-io -a: wchar divided by iowritesyscall",
-		      .remedy = "buffer" } },
+			 .advice = { .means = "read-family calls on any descriptor, sockets too; "
+					      "recv calls are not in it",
+				     .causes = "tiny reads",
+				     .confirm = "skoop-io -a: rchar divided by ioreadsyscall",
+				     .remedy = "buffer" } },
+	[WRITE_CALLS] = { "iowritesyscall", "syscw", COUNTER, "calls",
+			  "io write syscalls count in pod",
+			  .advice = { .means = "write-family calls on any descriptor, sockets "
+					       "too; send calls are not in it",
+				      .causes = "tiny writes",
+				      .confirm = "skoop-io -a: wchar divided by iowritesyscall",
+				      .remedy = "buffer" } },
 	[READ_BYTES] = { "ioreadbytes", "read_bytes", COUNTER, "bytes", "io read bytes in pod",
-	  .advice = { .means = "bytes fetched from storage; page-cache hits are not in it",
-		      .normal = "low when warm",
-		      .causes = "cache too small, cold start",
-		      .confirm = "skoop-io -a: rchar against it",
-		      .remedy = "memory" } },
+			 .advice = { .means = "bytes fetched from storage; page-cache hits are "
+					      "not in it",
+				     .normal = "low when warm",
+				     .causes = "cache too small, cold start",
+				     .confirm = "skoop-io -a: rchar against it",
+				     .remedy = "memory" } },
 	[WRITE_BYTES] = { "iowritebytes", "write_bytes", COUNTER, "bytes", "io write bytes in pod",
-	  .advice = { .means = "bytes made to go to storage; booked when the writer dirties a page, or submits with O_DIRECT, "
-			       "not when the device has them",
-		      .causes = "logs",
-		      .confirm = "skoop-io -a: cancelledwritebytes; skoop-biolatency" } },
-	[RCHAR] = { "rchar", "rchar", COUNTER, "bytes", "Bytes that read calls returned", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "bytes read by read-family calls, from the page cache, pipes and sockets, too" } },
-	[WCHAR] = { "wchar", "wchar", COUNTER, "bytes", "Bytes that write calls took", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "bytes written by write-family calls, to pipes and sockets, too" } },
-	[CANCELLED] = { "cancelledwritebytes", "cancelled_write_bytes", COUNTER, "bytes", "Bytes that never went to storage",
-	  SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "dirty bytes thrown away because their file was deleted or cut; booked with who did that, so it "
-			       "can exceed iowritebytes",
-		      .normal = "some, with temporary files" } },
-	[SOME] = { "pressuresome", "some", COUNTER, "us", "Time in which some task waited for storage", SCOPE_HOST, M_ALL,
-	  .advice = { .means = "microseconds in which at least one task of the machine waited for storage",
-		      .normal = "below 20 % of the time",
-		      .causes = "saturated or throttled disk; too little memory, so that pages are read again and again",
-		      .confirm = "cat /proc/pressure/io; skoop-biolatency -D" } },
-	[FULL] = { "pressurefull", "full", COUNTER, "us", "Time in which all tasks waited for storage", SCOPE_HOST, M_ALL,
-	  .advice = { .means = "microseconds in which tasks of the machine waited for storage and none of them ran",
-		      .normal = "near 0",
-		      .causes = "saturated or throttled disk",
-		      .confirm = "cat /proc/pressure/io; skoop-biolatency -D" } },
+			  .advice = { .means = "bytes made to go to storage; booked when the "
+					       "writer dirties a page, or submits with O_DIRECT, "
+					       "not when the device has them",
+				      .causes = "logs",
+				      .confirm = "skoop-io -a; skoop-biolatency" } },
+	[RCHAR] = { "rchar", "rchar", COUNTER, "bytes", "Bytes that read calls returned",
+		    SCOPE_NETNS, M_ALL,
+		    .advice = { .means = "bytes read by read-family calls, from the page cache, "
+					 "pipes and sockets, too" } },
+	[WCHAR] = { "wchar", "wchar", COUNTER, "bytes", "Bytes that write calls took", SCOPE_NETNS,
+		    M_ALL,
+		    .advice = { .means = "bytes written by write-family calls, to pipes and "
+					 "sockets, too" } },
+	[CANCELLED] = { "cancelledwritebytes", "cancelled_write_bytes", COUNTER, "bytes",
+			"Bytes that never went to storage", SCOPE_NETNS, M_ALL,
+			.advice = { .means = "dirty bytes thrown away because their file was "
+					     "deleted or cut; booked with who did that, so it "
+					     "can exceed iowritebytes",
+				    .normal = "some, with temporary files" } },
+	[SOME] = { "pressuresome", "some", COUNTER, "us",
+		   "Time in which some task waited for storage", SCOPE_HOST, M_ALL,
+		   .advice = { .means = "microseconds in which at least one task of the machine "
+					"waited for storage",
+			       .normal = "below 20 % of the time",
+			       .causes = "saturated or throttled disk; too little memory, so "
+					 "that pages are read again and again",
+			       .confirm = "cat /proc/pressure/io; skoop-biolatency -D" } },
+	[FULL] = { "pressurefull", "full", COUNTER, "us",
+		   "Time in which all tasks waited for storage", SCOPE_HOST, M_ALL,
+		   .advice = { .means = "microseconds in which tasks of the machine waited for "
+					"storage and none of them ran",
+			       .normal = "near 0",
+			       .causes = "saturated or throttled disk",
+			       .confirm = "cat /proc/pressure/io; skoop-biolatency -D" } },
 	{}
 };
 
 static const struct knob knobs[] = {
-	{ 'a', "all-counters", NULL, "Also rchar, wchar, cancelled writes and the machine's I/O pressure", KNOB_FLAG,
+	{ 'a', "all-counters", NULL,
+	  "Also rchar, wchar, cancelled writes and the machine's I/O pressure", KNOB_FLAG,
 	  &all_counters },
 	{}
 };
 
 /* Where each row stands in PID/io. */
 static const enum procio_field fields[] = {
-	[READ_CALLS] = PROCIO_SYSCR,	   [WRITE_CALLS] = PROCIO_SYSCW,       [READ_BYTES] = PROCIO_READ_BYTES,
-	[WRITE_BYTES] = PROCIO_WRITE_BYTES, [RCHAR] = PROCIO_RCHAR,	       [WCHAR] = PROCIO_WCHAR,
+	[READ_CALLS] = PROCIO_SYSCR,      [WRITE_CALLS] = PROCIO_SYSCW,
+	[READ_BYTES] = PROCIO_READ_BYTES, [WRITE_BYTES] = PROCIO_WRITE_BYTES,
+	[RCHAR] = PROCIO_RCHAR,           [WCHAR] = PROCIO_WCHAR,
 	[CANCELLED] = PROCIO_CANCELLED,
 };
 
@@ -91,14 +111,9 @@ static int process_add(const struct target *t, pid_t pid, struct tally *tally)
 		tally->read++;
 		return 0;
 	case -EACCES:
-	case -EPERM:
-		tally->unread++;
-		return 0;
-	case -ENOENT:
-		tally->absent++;
-		return 0;
-	case -ESRCH:
-		return 0;
+	case -EPERM: tally->unread++; return 0;
+	case -ENOENT: tally->absent++; return 0;
+	case -ESRCH: return 0;
 	}
 	return err;
 }
@@ -147,7 +162,10 @@ static int collect(const struct target *t, struct out *o)
 	return 0;
 }
 
-/* "some avg10=0.00 avg60=0.00 avg300=0.09 total=4833072" and the same for "full". False: no such line. */
+/*
+ * "some avg10=0.00 avg60=0.00 avg300=0.09 total=4833072" and the same for "full". False: no such
+ * line.
+ */
 static bool pressure_parse(const char *text, const char *name, uint64_t *total)
 {
 	size_t len = strlen(name);
@@ -181,7 +199,8 @@ static int collect_host(const struct target *host, struct out *o)
 		return err == -EOPNOTSUPP ? -ENOENT : err; /* built in, but turned off */
 	for (enum row i = SOME; i <= FULL; i++) {
 		if (!pressure_parse(text, metrics[i].key, &total)) {
-			msg_error("%s/pressure/io: not of the form this kernel file has", host->roots->procfs);
+			msg_error("%s/pressure/io: not of the form this kernel file has",
+				  host->roots->procfs);
 			return -EBADMSG;
 		}
 		out_metric(o, host, &metrics[i], total, NULL);
@@ -192,7 +211,7 @@ static int collect_host(const struct target *host, struct out *o)
 static const struct probe io = {
 	.name = "io",
 	.summary = "Statistics of process IO",
-	.question = "How much do the processes of a pod read and write, and how much of it goes to storage?",
+	.question = "How much do processes read and write, and how much of it goes to storage?",
 	.source = "procfs",
 	.overhead = "Low",
 	.needs = "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH for processes of other users",

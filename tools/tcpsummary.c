@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* tcpsummary - how many TCP sockets a network namespace has, in which states, and how much waits in their queues. */
+/*
+ * tcpsummary - how many TCP sockets a network namespace has, in which states, and how much waits in
+ * their queues.
+ */
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
@@ -23,62 +26,104 @@ static bool all_counters, show_states, show_listen, show_worst;
 static unsigned int group_by = BY_NOTHING;
 static uint64_t top; /* 0: all groups */
 
-enum row { ESTABLISHED, TIME_WAIT, TX_QUEUE, RX_QUEUE, SOCKETS, ACCEPT_QUEUE, ACCEPT_LIMIT, LISTENERS, WORST_TX, WORST_RX,
-	   CONNECTIONS };
+enum row {
+	ESTABLISHED,
+	TIME_WAIT,
+	TX_QUEUE,
+	RX_QUEUE,
+	SOCKETS,
+	ACCEPT_QUEUE,
+	ACCEPT_LIMIT,
+	LISTENERS,
+	WORST_TX,
+	WORST_RX,
+	CONNECTIONS
+};
 
 static const struct metric metrics[] = {
-	[ESTABLISHED] = { "tcpestablishedconn", NULL, GAUGE, "connections", "ESTABLISHED connection count",
-	  .advice = { .means = "sockets in state ESTABLISHED",
-		      .confirm = "skoop-tcpsummary --states; ss -s" } },
+	[ESTABLISHED] = { "tcpestablishedconn", NULL, GAUGE, "connections",
+			  "ESTABLISHED connection count",
+			  .advice = { .means = "sockets in state ESTABLISHED",
+				      .confirm = "skoop-tcpsummary --states; ss -s" } },
 	[TIME_WAIT] = { "tcptimewaitconn", NULL, GAUGE, "connections", "TIME_WAIT connection count",
-	  .advice = { .means = "sockets in state TIME_WAIT",
-		      .normal = "thousands are fine: 60 s times the closes per second on the side that closes first",
-		      .causes = "no connection reuse",
-		      .confirm = "skoop-tcpsummary --by peer --top 5; TCPTimeWaitOverflow in skoop-tcpext -a",
-		      .remedy = "reuse connections" } },
+			.advice = { .means = "sockets in state TIME_WAIT",
+				    .normal = "thousands are fine: 60 s times the closes per "
+					      "second on the side that closes first",
+				    .causes = "no connection reuse",
+				    .confirm = "skoop-tcpsummary --by peer --top 5; "
+					       "TCPTimeWaitOverflow in skoop-tcpext -a",
+				    .remedy = "reuse connections" } },
 	[TX_QUEUE] = { "tcptxqueue", NULL, GAUGE, "bytes", "tx queue length of all TCP connections",
-	  .advice = { .means = "sum of the bytes not sent or not acknowledged, all states but LISTEN",
-		      .normal = "about bandwidth times delay",
-		      .causes = "with tcpwinprobe growing: a peer does not read; with retransmits: the path; else a full pipe",
-		      .confirm = "skoop-tcpsummary --worst; ss -ti" } },
+		       .advice = { .means = "sum of the bytes not sent or not acknowledged, all "
+					    "states but LISTEN",
+				   .normal = "about bandwidth times delay",
+				   .causes = "with tcpwinprobe growing: a peer does not read; "
+					     "with retransmits: the path; else a full pipe",
+				   .confirm = "skoop-tcpsummary --worst; ss -ti" } },
 	[RX_QUEUE] = { "tcprxqueue", NULL, GAUGE, "bytes", "rx queue length of all TCP connections",
-	  .advice = { .means = "sum of the bytes received and not read, all states but LISTEN",
-		      .normal = "near 0",
-		      .causes = "a program of this namespace is slow, stopped or throttled",
-		      .confirm = "skoop-tcpsummary --worst; skoop-socketlatency",
-		      .remedy = "the program that does not read" } },
-	[SOCKETS] = { "sockets", NULL, GAUGE, "sockets", "Sockets in each state", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "sockets in the state of the label; NEW_SYN_RECV are half-open requests",
-		      .normal = "mostly ESTABLISHED, LISTEN and TIME_WAIT",
-		      .causes = "CLOSE_WAIT rising: the program forgets close(). SYN_SENT: peers do not answer. NEW_SYN_RECV: "
-				"clients do not finish the handshake. FIN_WAIT2: peers forget close(). LAST_ACK, FIN_WAIT1, "
-				"CLOSING: peer gone, or its window closed",
-		      .confirm = "skoop-tcpsummary --by raddr --top 5; ss -tanp" } },
-	[ACCEPT_QUEUE] = { "acceptqueue", NULL, GAUGE, "connections", "Connections that wait for accept()", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "complete connections a listener's program has not accepted; where several listen on one "
-			       "address and port, those of the longest queue",
-		      .normal = "0, or short-lived",
-		      .causes = "the program does not accept() fast enough: blocked, CPU quota, no free descriptors",
-		      .confirm = "ss -ltn: Recv-Q against Send-Q; listenoverflows in skoop-tcpext",
-		      .remedy = "the accept loop; then a larger listen() backlog and somaxconn" } },
-	[ACCEPT_LIMIT] = { "acceptlimit", NULL, GAUGE, "connections", "The accept queue's limit", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "min(listen() backlog, somaxconn) of that listener; a queue longer than this refuses connections",
-		      .confirm = "ss -ltn (Send-Q); sysctl net.core.somaxconn",
-		      .remedy = "larger backlog and somaxconn, then restart the program: the limit is taken at listen()" } },
-	[LISTENERS] = { "listeners", NULL, GAUGE, "sockets", "Listening sockets on an address and port", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "sockets that listen on the labels' address and port; more than one with SO_REUSEPORT" } },
-	[WORST_TX] = { "worsttxqueue", NULL, GAUGE, "bytes", "The largest tx queue of one socket", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "bytes not sent or not acknowledged in the socket that has most of them; the labels name it",
-		      .causes = "its peer does not read, the path loses, or the pipe is full",
-		      .confirm = "ss -tinp dst RADDR:RPORT" } },
-	[WORST_RX] = { "worstrxqueue", NULL, GAUGE, "bytes", "The largest rx queue of one socket", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "bytes not read in the socket that has most of them; the labels name it",
-		      .causes = "its program is slow, stopped or throttled",
-		      .confirm = "ss -tnp dst RADDR:RPORT names the program" } },
-	[CONNECTIONS] = { "connections", NULL, GAUGE, "sockets", "Sockets by what --by says", SCOPE_NETNS, M_ALL,
-	  .advice = { .means = "sockets in any state but LISTEN that have the labels in common",
-		      .causes = "very many to one peer: no connection reuse; ports to it can run out",
-		      .confirm = "ss -tan dst RADDR; sysctl net.ipv4.ip_local_port_range" } },
+		       .advice = { .means = "sum of the bytes received and not read, all states "
+					    "but LISTEN",
+				   .normal = "near 0",
+				   .causes = "a program of this namespace is slow, stopped or "
+					     "throttled",
+				   .confirm = "skoop-tcpsummary --worst; skoop-socketlatency",
+				   .remedy = "the program that does not read" } },
+	[SOCKETS] = { "sockets", NULL, GAUGE, "sockets", "Sockets by their state", SCOPE_NETNS,
+		      M_ALL,
+		      .advice = { .means = "sockets in the state of the label; NEW_SYN_RECV are "
+					   "half-open requests",
+				  .normal = "mostly ESTABLISHED, LISTEN and TIME_WAIT",
+				  .causes = "CLOSE_WAIT rising: the program forgets close(). "
+					    "SYN_SENT: peers do not answer. NEW_SYN_RECV: "
+					    "clients do not finish the handshake. FIN_WAIT2: "
+					    "peers forget close(). LAST_ACK, FIN_WAIT1, CLOSING: "
+					    "peer gone, or its window closed",
+				  .confirm = "skoop-tcpsummary --by raddr --top 5; ss -tanp" } },
+	[ACCEPT_QUEUE] = { "acceptqueue", NULL, GAUGE, "connections",
+			   "Connections that wait for accept()", SCOPE_NETNS, M_ALL,
+			   .advice = { .means = "complete connections a listener's program has "
+						"not accepted; where several listen on one "
+						"address and port, those of the longest queue",
+				       .normal = "0, or short-lived",
+				       .causes = "the program does not accept() fast enough: "
+						 "blocked, CPU quota, no free descriptors",
+				       .confirm = "ss -ltn: Recv-Q against Send-Q; "
+						  "listenoverflows in skoop-tcpext",
+				       .remedy = "the accept loop; then a larger listen() "
+						 "backlog and somaxconn" } },
+	[ACCEPT_LIMIT] = { "acceptlimit", NULL, GAUGE, "connections", "The accept queue's limit",
+			   SCOPE_NETNS, M_ALL,
+			   .advice = { .means = "min(listen() backlog, somaxconn) of that "
+						"listener; a queue longer than this refuses "
+						"connections",
+				       .confirm = "ss -ltn (Send-Q); sysctl net.core.somaxconn",
+				       .remedy = "larger backlog and somaxconn, then restart the "
+						 "program: the limit is taken at listen()" } },
+	[LISTENERS] = { "listeners", NULL, GAUGE, "sockets",
+			"Listening sockets on an address and port", SCOPE_NETNS, M_ALL,
+			.advice = { .means = "sockets that listen on the labels' address and "
+					     "port; more than one with SO_REUSEPORT" } },
+	[WORST_TX] = { "worsttxqueue", NULL, GAUGE, "bytes", "The largest tx queue of one socket",
+		       SCOPE_NETNS, M_ALL,
+		       .advice = { .means = "bytes not sent or not acknowledged in the socket "
+					    "that has most of them; the labels name it",
+				   .causes = "its peer does not read, the path loses, or the "
+					     "pipe is full",
+				   .confirm = "ss -tinp dst RADDR:RPORT" } },
+	[WORST_RX] = { "worstrxqueue", NULL, GAUGE, "bytes", "The largest rx queue of one socket",
+		       SCOPE_NETNS, M_ALL,
+		       .advice = { .means = "bytes not read in the socket that has most of them; "
+					    "the labels name it",
+				   .causes = "its program is slow, stopped or throttled",
+				   .confirm = "ss -tnp dst RADDR:RPORT names the program" } },
+	[CONNECTIONS] = { "connections", NULL, GAUGE, "sockets", "Sockets by what --by says",
+			  SCOPE_NETNS, M_ALL,
+			  .advice = { .means = "sockets in any state but LISTEN that have the "
+					       "labels in common",
+				      .causes = "very many to one peer: no connection reuse; "
+						"ports to it can run out",
+				      .confirm = "ss -tan dst RADDR; sysctl "
+						 "net.ipv4.ip_local_port_range" } },
 	{}
 };
 
@@ -87,9 +132,10 @@ static const struct knob knobs[] = {
 	{ 0, "listen", NULL, "Each listener's accept queue and its limit", KNOB_FLAG, &show_listen },
 	{ 0, "worst", NULL, "The sockets with the largest queues", KNOB_FLAG, &show_worst },
 	{ 'a', "all-counters", NULL, "As --states --listen --worst", KNOB_FLAG, &all_counters },
-	{ 0, "by", "WHAT", "Sockets by state, rport, raddr or peer (laddr, raddr and rport)", KNOB_WORD, &group_by,
-	  .words = by_words },
-	{ 0, "top", "N", "Of --by only the N largest groups of each namespace", KNOB_NUMBER, &top, 1, UINT32_MAX },
+	{ 0, "by", "WHAT", "Sockets by state, rport, raddr or peer (laddr, raddr and rport)",
+	  KNOB_WORD, &group_by, .words = by_words },
+	{ 0, "top", "N", "Of --by only the N largest groups of each namespace", KNOB_NUMBER, &top,
+	  1, UINT32_MAX },
 	{}
 };
 
@@ -130,7 +176,9 @@ static int group_add(struct summary *s, const struct tcp_sock *sk)
 	return tcp_groups_add(&s->groups, &key);
 }
 
-/* The two queues of a listener are its accept queue and that one's limit: no bytes, and in no sum. */
+/*
+ * The two queues of a listener are its accept queue and that one's limit: no bytes, and in no sum.
+ */
 static int listener_add(struct summary *s, const struct tcp_sock *sk)
 {
 	if (!show_listen)
@@ -158,45 +206,15 @@ static int socket_add(const struct tcp_sock *sk, void *arg)
 	return group_by == BY_NOTHING ? 0 : group_add(s, sk);
 }
 
-/* What sockstat knows: sockets but TIME_WAIT and requests, and those in TIME_WAIT. */
-struct census {
-	bool known;
-	uint64_t inuse, timewait;
-};
-
-static int census_pair(const struct pair *pair, void *arg)
-{
-	struct census *c = arg;
-
-	if (pair->key_len == 5 && !memcmp(pair->key, "inuse", 5))
-		c->inuse += pair->value;
-	else if (pair->key_len == 2 && !memcmp(pair->key, "tw", 2))
-		c->timewait += pair->value;
-	return 0;
-}
-
-static struct census census_take(const struct target *t)
-{
-	struct census c = { 0 };
-	const char *text;
-	int err;
-
-	if (proc_net(t, "sockstat", &text) || pairs_inline(text, "TCP", census_pair, &c))
-		return c;
-	err = proc_net(t, "sockstat6", &text);
-	c.known = err ? err == -ENOENT : !pairs_inline(text, "TCP6", census_pair, &c);
-	return c;
-}
-
 struct talk {
 	struct summary sum;
-	struct census census;
+	struct tcp_census census;
 };
 
 /*
- * A walk over all sockets goes over the machine's whole hash table, however few are this namespace's; one over listeners
- * does not. When they are all there is, the long one would find nothing. Requests are not in the census, so whoever asks
- * for states needs the long walk.
+ * A walk over all sockets goes over the machine's whole hash table, however few are this
+ * namespace's; one over listeners does not. When they are all there is, the long one would find
+ * nothing. Requests are not in the census, so whoever asks for states needs the long walk.
  */
 static int talk(struct mnl_socket *nl, void *arg)
 {
@@ -223,17 +241,16 @@ static int fall_back(const struct target *t, struct out *o, int err, struct summ
 	refused = tcp_proc_each(t, socket_add, s);
 	switch (refused) {
 	case 0:
-		out_note(o, "sockets of %s are read from /proc/PID/net/tcp, which has no accept limits: %s",
+		out_note(o,
+			 "sockets of %s are read from /proc/PID/net/tcp, without accept limits: %s",
 			 err == -ENOENT ? "every network namespace" : "other network namespaces",
 			 err == -ENOENT ? "tcp_diag is not available" : "they cannot be entered");
 		return 0;
 	case -ENOENT:
 	case -ESRCH:
 	case -EPERM:
-	case -EACCES:
-		return err;
-	case -EBADMSG:
-		return refused;
+	case -EACCES: return err;
+	case -EBADMSG: return refused;
 	}
 	msg_error("TCP sockets of %s/%s: %s", t->namespace, t->pod, strerror(-refused));
 	return refused;
@@ -291,7 +308,8 @@ static void emit_listeners(struct emit *e, const struct summary *s)
 	qsort(s->listeners, s->nlisteners, sizeof(*s->listeners), listener_order);
 	for (const struct listener *l = s->listeners, *end = l + s->nlisteners; l < end; l += n) {
 		const struct label labels[] = { { "laddr", endpoint_text(&e->local, &l->at) },
-						{ "lport", e->local.port }, {} };
+						{ "lport", e->local.port },
+						{} };
 
 		for (n = 1; l + n < end && !memcmp(&l[n].at, &l->at, sizeof(l->at)); n++)
 			;
@@ -307,7 +325,8 @@ static void emit_worst(struct emit *e, enum row row, const struct tcp_sock *sk, 
 	const struct label labels[] = { { "laddr", endpoint_text(&e->local, &sk->local) },
 					{ "lport", e->local.port },
 					{ "raddr", endpoint_text(&e->remote, &sk->remote) },
-					{ "rport", e->remote.port }, {} };
+					{ "rport", e->remote.port },
+					{} };
 
 	if (bytes)
 		emit(e, row, bytes, labels);
@@ -315,7 +334,8 @@ static void emit_worst(struct emit *e, enum row row, const struct tcp_sock *sk, 
 
 static void emit_group(struct emit *e, const struct tcp_group *g)
 {
-	const char *laddr = endpoint_text(&e->local, &g->key.local), *raddr = endpoint_text(&e->remote, &g->key.remote);
+	const char *laddr = endpoint_text(&e->local, &g->key.local),
+		   *raddr = endpoint_text(&e->remote, &g->key.remote);
 	struct label labels[4] = { 0 }, *l = labels;
 	char state[8];
 
@@ -372,7 +392,7 @@ static int collect(const struct target *t, struct out *o)
 	int err = 0;
 
 	if (!show_states && group_by == BY_NOTHING)
-		k.census = census_take(t);
+		k.census = tcp_census(t);
 	if (!k.census.known || k.census.inuse || k.census.timewait)
 		err = nl_run(t, NETLINK_SOCK_DIAG, "TCP sockets", talk, &k);
 	if (err == -ENOENT || err == -ESRCH || err == -EPERM || err == -EACCES)
@@ -388,10 +408,12 @@ static int collect(const struct target *t, struct out *o)
 static const struct probe tcpsummary = {
 	.name = "tcpsummary",
 	.summary = "Statistics of TCP queue and connection status",
-	.question = "How many TCP connections are there, in which states, and how much waits in their queues?",
+	.question = "How many TCP connections, in which states, and how much waits in their "
+		    "queues?",
 	.source = "netlink",
 	.overhead = "Medium",
-	.needs = "CAP_SYS_ADMIN and CAP_SYS_PTRACE to enter network namespaces; without them /proc serves",
+	.needs = "CAP_SYS_ADMIN and CAP_SYS_PTRACE to enter network namespaces; without them "
+		 "/proc serves",
 	.caps = CAP_TO_MASK(CAP_SYS_ADMIN) | CAP_TO_MASK(CAP_SYS_PTRACE),
 	.absent = "this kernel shows no TCP sockets: no tcp_diag, no /proc/PID/net/tcp",
 	.metrics = metrics,

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Descriptor tables: of links that are made for it, and of real processes that share theirs or do not. */
+/*
+ * Descriptor tables: of links that are made for it, and of real processes that share theirs or do
+ * not.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -79,11 +82,29 @@ static uint64_t types_sum(const struct fd_table *tb)
 static void links_are_told_apart(void **state)
 {
 	static const char *const links[] = {
-		"/dev/null", "/dev/null", "/dev/pts/0", "socket:[1]", "socket:[1]", "socket:[22]", "pipe:[3]",
-		"anon_inode:[eventpoll]", "anon_inode:[eventfd]", "anon_inode:[eventfd:17]", "anon_inode:inotify",
-		"anon_inode:[pidfd]", "pidfd:[77]", "anon_inode:bpf-map", "anon_inode:bpf-prog", "/memfd:x (deleted)",
-		"/var/log/a (deleted)", "/var/log/a", "/tmp/socket:[1]", "net:[4026531833]", "anon_inode:[new]",
-		" (deleted)", "/x(deleted)",
+		"/dev/null",
+		"/dev/null",
+		"/dev/pts/0",
+		"socket:[1]",
+		"socket:[1]",
+		"socket:[22]",
+		"pipe:[3]",
+		"anon_inode:[eventpoll]",
+		"anon_inode:[eventfd]",
+		"anon_inode:[eventfd:17]",
+		"anon_inode:inotify",
+		"anon_inode:[pidfd]",
+		"pidfd:[77]",
+		"anon_inode:bpf-map",
+		"anon_inode:bpf-prog",
+		"/memfd:x (deleted)",
+		"/var/log/a (deleted)",
+		"/var/log/a",
+		"/tmp/socket:[1]",
+		"net:[4026531833]",
+		"anon_inode:[new]",
+		" (deleted)",
+		"/x(deleted)",
 	};
 	struct fd_table tb = { .pid = 1 };
 	struct made m;
@@ -111,7 +132,8 @@ static void links_are_told_apart(void **state)
 
 static void sockets_count_without_detail(void **state)
 {
-	static const char *const links[] = { "/dev/null", "socket:[1]", "socket:[2]", "/var/log/a (deleted)" };
+	static const char *const links[] = { "/dev/null", "socket:[1]", "socket:[2]",
+					     "/var/log/a (deleted)" };
 	struct fd_table tb = { .pid = 1 };
 	struct made m;
 

@@ -31,12 +31,15 @@ static void process_make(int pid, int parent, unsigned int start, unsigned int n
 
 	snprintf(path, sizeof(path), "%s/%d", tree, pid);
 	mkdir(path, 0755);
-	snprintf(text, sizeof(text), "rchar: %u\nwchar: %u\nsyscr: %u\nsyscw: %u\nread_bytes: %u\nwrite_bytes: %u\n"
-		 "cancelled_write_bytes: %u\n", n, n, n, n, n, n, n);
+	snprintf(text, sizeof(text),
+		 "rchar: %u\nwchar: %u\nsyscr: %u\nsyscw: %u\nread_bytes: %u\nwrite_bytes: %u\n"
+		 "cancelled_write_bytes: %u\n",
+		 n, n, n, n, n, n, n);
 	file_make(pid, "io", text);
 	/* A name that looks like the end of itself. */
-	snprintf(text, sizeof(text), "%d (a) S 9 (b\n) S %d 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 %u 22 23\n", pid,
-		 parent, start);
+	snprintf(text, sizeof(text),
+		 "%d (a) S 9 (b\n) S %d 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 %u 22 23\n",
+		 pid, parent, start);
 	file_make(pid, "stat", text);
 }
 
@@ -52,7 +55,9 @@ static void process_end(int pid)
 	rmdir(path);
 }
 
-/* One reading of a target of these processes, ended by 0; gives its total, all fields being alike. */
+/*
+ * One reading of a target of these processes, ended by 0; gives its total, all fields being alike.
+ */
 static uint64_t total(struct procio_ledger *l, const char *pod, const pid_t *pids)
 {
 	const struct target t = { .namespace = "ns", .pod = pod };
@@ -114,8 +119,9 @@ static void one_reading_gives_the_figures(void **state)
 
 static void each_field_has_its_key(void **state)
 {
-	char text[] = "write_bytes: 6\nrchar: 1\nnew_kernels_key: 9\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\n"
-		      "cancelled_write_bytes: 18446744073709551615\n";
+	char text[] =
+		"write_bytes: 6\nrchar: 1\nnew_kernels_key: 9\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\n"
+		"cancelled_write_bytes: 18446744073709551615\n";
 	struct procio f;
 
 	(void)state;
@@ -137,8 +143,15 @@ static void other_texts_are_refused(void **state)
 		"rchar: 18446744073709551616\nwchar: 1\nsyscr: 1\nsyscw: 1\nread_bytes: 1\nwrite_bytes: 1\n"
 		"cancelled_write_bytes: 1\n",
 	};
-	static const char *const wrong_stat[] = { "", "10 (a", "10 (a)", "10 (a) S", "10 (a) S -1 3", "10 (a) S 1 3 4 5",
-						  "10 (a) S 1 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 x" };
+	static const char *const wrong_stat[] = {
+		"",
+		"10 (a",
+		"10 (a)",
+		"10 (a) S",
+		"10 (a) S -1 3",
+		"10 (a) S 1 3 4 5",
+		"10 (a) S 1 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 x"
+	};
 	struct procio_account a = { 0 };
 	struct procio f;
 
@@ -244,7 +257,10 @@ static void zombie_counts_with_its_parent_only_after_the_wait(void **state)
 	ledger_free(&l);
 }
 
-/* A container's first process is waited for by the host: the host's total does not take what the pod's has. */
+/*
+ * A container's first process is waited for by the host: the host's total does not take what the
+ * pod's has.
+ */
 static void parent_of_another_target_does_not_count_it_again(void **state)
 {
 	struct procio_ledger l = { 0 };

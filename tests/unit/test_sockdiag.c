@@ -9,7 +9,8 @@
 #include "libcommon/sockdiag.c"
 #include "libcommon/target.h"
 
-#define HEADER "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+#define HEADER                                                                                     \
+	"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 #define LOOPBACK "0100007F:1F90 0200007F:0035 "
 /* What follows the queues of a request, and what a full socket has more. */
 #define REST "00:00000000 00000000     0        0 4711 1 0000000000000000"
@@ -43,8 +44,11 @@ struct message {
 
 static struct message message_make(int family, uint8_t state)
 {
-	struct message m = { .nlh = { .nlmsg_len = NLMSG_LENGTH(sizeof(m.msg)), .nlmsg_type = TCPDIAG_GETSOCK },
-			     .msg = { .idiag_family = (uint8_t)family, .idiag_state = state, .idiag_rqueue = 7,
+	struct message m = { .nlh = { .nlmsg_len = NLMSG_LENGTH(sizeof(m.msg)),
+				      .nlmsg_type = TCPDIAG_GETSOCK },
+			     .msg = { .idiag_family = (uint8_t)family,
+				      .idiag_state = state,
+				      .idiag_rqueue = 7,
 				      .idiag_wqueue = 9 } };
 
 	m.msg.id.idiag_sport = htons(8080);
@@ -147,7 +151,6 @@ static void message_passes_on_the_callers_error(void **state)
 	assert_int_equal(errno, ENOMEM);
 }
 
-
 static void line_gives_the_socket(void **state)
 {
 	struct tcp_sock sk;
@@ -162,14 +165,16 @@ static void line_gives_the_socket(void **state)
 	assert_int_equal(sk.wqueue, 9);
 	assert_int_equal(sk.rqueue, 7);
 	/* Numbers from 10000 on are not padded. */
-	assert_int_equal(sock_line("123456: " LOOPBACK "06 FFFFFFFF:00000000 " REST, AF_INET, &sk), 0);
+	assert_int_equal(sock_line("123456: " LOOPBACK "06 FFFFFFFF:00000000 " REST, AF_INET, &sk),
+			 0);
 	assert_int_equal(sk.wqueue, UINT32_MAX);
 }
 
 static void line_has_ipv6_in_words(void **state)
 {
-	static const char text[] = "   0: 0000000000000000FFFF00000100007F:1F90 000000FD000000000000000001000000:0035 0A "
-				   "00000000:00000003 " FULL;
+	static const char text[] =
+		"   0: 0000000000000000FFFF00000100007F:1F90 000000FD000000000000000001000000:0035 0A "
+		"00000000:00000003 " FULL;
 	struct tcp_sock sk;
 
 	(void)state;
@@ -214,7 +219,8 @@ static void line_of_another_form_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
 		assert_int_equal(sock_line(wrong[i], AF_INET, &sk), -EBADMSG);
-	assert_int_equal(sock_line("   0: " LOOPBACK "01 00000000:00000000 " FULL, AF_INET6, &sk), -EBADMSG);
+	assert_int_equal(sock_line("   0: " LOOPBACK "01 00000000:00000000 " FULL, AF_INET6, &sk),
+			 -EBADMSG);
 }
 
 static int file_see(const char *text, size_t len, struct seen *s)
@@ -236,7 +242,8 @@ static void file_of_any_size_is_read(void **state)
 	(void)state;
 	buf_str(&b, HEADER);
 	for (unsigned int i = 0; i < 2000; i++)
-		buf_printf(&b, "%4u: " LOOPBACK "01 %08X:00000000 " FULL "%*s\n", i, i, (int)(i % 17), "");
+		buf_printf(&b, "%4u: " LOOPBACK "01 %08X:00000000 " FULL "%*s\n", i, i,
+			   (int)(i % 17), "");
 	assert_int_equal(file_see(b.data, b.len, &s), 0);
 	assert_int_equal(s.n, 2000);
 	assert_int_equal(s.last.wqueue, 1999);
@@ -264,8 +271,8 @@ static void file_without_header_or_lines(void **state)
 
 static void file_ends_with_the_callers_error(void **state)
 {
-	static const char text[] = HEADER "   0: " LOOPBACK "01 00000000:00000000 " FULL "\n   1: " LOOPBACK
-					  "01 00000000:00000000 " FULL "\n";
+	static const char text[] = HEADER "   0: " LOOPBACK "01 00000000:00000000 " FULL
+					  "\n   1: " LOOPBACK "01 00000000:00000000 " FULL "\n";
 	struct seen s = { .answer = -ENOMEM };
 
 	(void)state;
