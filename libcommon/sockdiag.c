@@ -12,6 +12,7 @@
 
 #include "netlink.h"
 #include "procfs.h"
+#include "proctext.h"
 #include "util.h"
 
 static void endpoint_set(struct tcp_endpoint *end, int family, const void *addr, uint16_t port)

@@ -163,31 +163,32 @@ static int collect(const struct target *t, struct out *o)
 }
 
 /*
- * "some avg10=0.00 avg60=0.00 avg300=0.09 total=4833072" and the same for "full". False: no such
- * line.
+ * "some avg10=0.00 avg60=0.00 avg300=0.09 total=4833072" and the same for "full", in us. 0 or
+ * -EBADMSG.
  */
-static bool pressure_parse(const char *text, const char *name, uint64_t *total)
+static int pressure_parse(char *text, uint64_t *some, uint64_t *full)
 {
-	size_t len = strlen(name);
-	const char *line = text, *value;
-	char digits[24];
+	unsigned int found = 0;
+	char *rest = NULL;
 
-	while (line && (strncmp(line, name, len) || line[len] != ' ')) {
-		line = strchr(line, '\n');
-		line += line != NULL;
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		bool is_full = !strncmp(line, "full ", 5);
+		const char *value = strstr(line, " total=");
+
+		if (!is_full && strncmp(line, "some ", 5))
+			continue;
+		if (!value ||
+		    parse_u64(value + strlen(" total="), 0, UINT64_MAX, is_full ? full : some))
+			return -EBADMSG;
+		found |= 1U << is_full;
 	}
-	value = line ? strstr(line, " total=") : NULL;
-	if (!value)
-		return false;
-	value += strlen(" total=");
-	snprintf(digits, sizeof(digits), "%.*s", (int)strcspn(value, "\n"), value);
-	return !parse_u64(digits, 0, UINT64_MAX, total);
+	return found == 3 ? 0 : -EBADMSG;
 }
 
 static int collect_host(const struct target *host, struct out *o)
 {
 	auto_free char *text = NULL;
-	uint64_t total;
+	uint64_t some, full;
 	int err;
 
 	if (repeated)
@@ -197,14 +198,14 @@ static int collect_host(const struct target *host, struct out *o)
 	err = proc_read(host->roots, "pressure/io", &text);
 	if (err)
 		return err == -EOPNOTSUPP ? -ENOENT : err; /* built in, but turned off */
-	for (enum row i = SOME; i <= FULL; i++) {
-		if (!pressure_parse(text, metrics[i].key, &total)) {
-			msg_error("%s/pressure/io: not of the form this kernel file has",
-				  host->roots->procfs);
-			return -EBADMSG;
-		}
-		out_metric(o, host, &metrics[i], total, NULL);
+	err = pressure_parse(text, &some, &full);
+	if (err) {
+		msg_error("%s/pressure/io: not of the form this kernel file has",
+			  host->roots->procfs);
+		return err;
 	}
+	out_metric(o, host, &metrics[SOME], some, NULL);
+	out_metric(o, host, &metrics[FULL], full, NULL);
 	return 0;
 }
 

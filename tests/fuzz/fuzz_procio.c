@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct procio_account account = { 0 };
 	auto_free char *text = NULL;
 	struct procio figures;
-	uint64_t total;
+	uint64_t some, full;
 
 	if (!size)
 		return 0;
@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	switch (data[0] % 3) {
 	case 0: figures_parse(text, &figures); break;
 	case 1: account_parse(text, &account); break;
-	case 2: pressure_parse(text, "full", &total); break;
+	case 2: pressure_parse(text, &some, &full); break;
 	}
 	return 0;
 }

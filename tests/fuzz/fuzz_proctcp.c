@@ -2,6 +2,7 @@
 /* The text of net/tcp (first byte even) or net/tcp6 (odd). */
 #define tcp_diag_each included_diag_each
 #define tcp_proc_each included_proc_each
+#define tcp_census included_census
 #include "libcommon/sockdiag.c"
 
 #include <sys/mman.h>
