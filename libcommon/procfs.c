@@ -5,8 +5,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <string.h>
 
+#include "caps.h"
 #include "netns.h"
 #include "target.h"
 #include "util.h"
@@ -82,6 +84,11 @@ pid_t proc_own_pid(const struct roots *roots)
 	n = readlink(path, link, sizeof(link) - 1);
 	link[n < 0 ? 0 : n] = '\0';
 	return parse_u64(link, 1, INT32_MAX, &pid) ? -1 : (pid_t)pid;
+}
+
+bool proc_empty(const struct target *t)
+{
+	return !t->npids && caps_effective() & CAP_TO_MASK(CAP_SYS_PTRACE);
 }
 
 int proc_pid_read(int pidfd, const char *file, char **text)

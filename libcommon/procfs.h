@@ -6,6 +6,7 @@
 #ifndef SKOOP_PROCFS_H
 #define SKOOP_PROCFS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct target;
@@ -41,6 +42,11 @@ int proc_read(const struct roots *roots, const char *file, char **text);
 int proc_pid_open(const struct roots *roots, pid_t pid);
 /* The own process as PROCFS numbers it; -1 where it is not there. */
 pid_t proc_own_pid(const struct roots *roots);
+/*
+ * Whether a target without processes has none. Without CAP_SYS_PTRACE it may only seem so: the
+ * processes are there, but which namespace is theirs cannot be told.
+ */
+bool proc_empty(const struct target *t);
 /* FILE below such a handle. The caller frees *text. 0 or -errno, silent. */
 int proc_pid_read(int pidfd, const char *file, char **text);
 

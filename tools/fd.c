@@ -310,8 +310,8 @@ static int collect(const struct target *t, struct out *o)
 	struct processes ps = { 0 };
 	int err = processes_read(t, &ps);
 
-	if (!err && !ps.n && t->npids)
-		err = ps.unread ? -EACCES : -ESRCH;
+	if (!err && !ps.n && !proc_empty(t))
+		err = ps.unread || !t->npids ? -EACCES : -ESRCH;
 	if (!err)
 		err = emit_all(&e, &ps);
 	if (!err && ps.unread)

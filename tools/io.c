@@ -122,7 +122,7 @@ static int process_add(const struct target *t, pid_t pid, struct tally *tally)
 static int processes_add(const struct target *t, struct tally *tally)
 {
 	pid_t own = proc_own_pid(t->roots);
-	bool alone = !t->npids;
+	bool alone = proc_empty(t);
 	int err = 0;
 
 	for (size_t i = 0; i < t->npids && !err; i++) {
@@ -134,7 +134,9 @@ static int processes_add(const struct target *t, struct tally *tally)
 		err = procio_total(repeated, t, &tally->sum);
 	if (err || tally->read)
 		return err;
-	return tally->unread ? -EACCES : tally->absent ? -ENOENT : alone ? 0 : -ESRCH;
+	if (tally->unread || (!alone && !t->npids))
+		return -EACCES;
+	return tally->absent ? -ENOENT : alone ? 0 : -ESRCH;
 }
 
 static int check(const struct options *opt)
