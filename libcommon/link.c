@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "netlink.h"
 #include "util.h"
 
@@ -25,20 +26,16 @@ static const struct {
 
 static struct link *links_add(struct links *ls)
 {
-	if (ls->n == ls->size) {
-		size_t size = ls->size ? 2 * ls->size : 16;
-		struct link *v = reallocarray(ls->v, size, sizeof(*v));
-
-		if (!v)
-			return NULL;
-		ls->v = v;
-		ls->size = size;
-	}
+	if (array_grow(&ls->v, &ls->size, ls->n + 1))
+		return NULL;
 	ls->v[ls->n] = (struct link){ 0 };
 	return &ls->v[ls->n++];
 }
 
-/* Devices on a bus have a parent there (sent from 5.14 on); before, all that is not of a virtual kind. 0 or -EBADMSG. */
+/*
+ * Devices on a bus have a parent there, told from 5.14 on; before, what is of no virtual kind is
+ * taken for one. 0 or -EBADMSG.
+ */
 static int read_physical(const struct ifinfomsg *info, const struct nlattr **tb, struct link *l)
 {
 	static const uint16_t least[] = { [IFLA_INFO_KIND] = NL_STRING };
@@ -46,16 +43,19 @@ static int read_physical(const struct ifinfomsg *info, const struct nlattr **tb,
 
 	if (tb[IFLA_LINKINFO] && nl_nested(tb[IFLA_LINKINFO], least, ARRAY_SIZE(least), nested))
 		return -EBADMSG;
-	l->physical = info->ifi_type != ARPHRD_LOOPBACK && (tb[IFLA_PARENT_DEV_NAME] || !nested[IFLA_INFO_KIND]);
+	l->physical = info->ifi_type != ARPHRD_LOOPBACK &&
+		      (tb[IFLA_PARENT_DEV_NAME] || !nested[IFLA_INFO_KIND]);
 	return 0;
 }
 
 static int read_link(const struct nlmsghdr *nlh, void *arg)
 {
 	static const uint16_t least[] = {
-		[IFLA_IFNAME] = NL_STRING, [IFLA_MASTER] = 4, [IFLA_LINK] = 4, [IFLA_LINK_NETNSID] = 4, [IFLA_MTU] = 4,
-		[IFLA_OPERSTATE] = 1, [IFLA_CARRIER_CHANGES] = 4, [IFLA_CARRIER_UP_COUNT] = 4,
-		[IFLA_CARRIER_DOWN_COUNT] = 4, [IFLA_PARENT_DEV_NAME] = NL_STRING,
+		[IFLA_IFNAME] = NL_STRING,	[IFLA_MASTER] = 4,
+		[IFLA_LINK] = 4,		[IFLA_LINK_NETNSID] = 4,
+		[IFLA_MTU] = 4,			[IFLA_OPERSTATE] = 1,
+		[IFLA_CARRIER_CHANGES] = 4,	[IFLA_CARRIER_UP_COUNT] = 4,
+		[IFLA_CARRIER_DOWN_COUNT] = 4,	[IFLA_PARENT_DEV_NAME] = NL_STRING,
 	};
 	const struct nlattr *tb[ARRAY_SIZE(least)];
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(nlh);
@@ -166,8 +166,8 @@ static int read_route(const struct nlmsghdr *nlh, void *arg)
 }
 
 /*
- * IPv4 routes come in the order of their destination, so the default is in front and the rest of a full routing table
- * need not be read.
+ * IPv4 routes come in the order of their destination, so the default is in front and the rest of a
+ * full routing table need not be read.
  */
 static int read_route4(const struct nlmsghdr *nlh, void *arg)
 {
@@ -215,9 +215,9 @@ void links_free(struct links *ls)
 
 bool link_stacked(const struct links *ls, const struct link *l)
 {
-	const struct link *lower = l->lower && l->lower != l->ifindex ? links_find(ls, l->lower) : NULL;
+	const struct link *lower = links_find(ls, l->lower);
 
 	if (l->master && links_find(ls, l->master))
 		return true;
-	return lower && lower->lower != l->ifindex;
+	return lower && lower != l && lower->lower != l->ifindex;
 }

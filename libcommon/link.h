@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The devices of a network namespace: what they are, how they are stacked, which carry its default routes. */
+/* The devices of a network namespace: what they are, how they are stacked, its default routes. */
 #ifndef SKOOP_LINK_H
 #define SKOOP_LINK_H
 
@@ -10,7 +10,14 @@
 #include <libmnl/libmnl.h>
 
 /* Numbers the kernel keeps for a device; operstate as IF_OPER_* (6: up). */
-enum link_value { LINK_MTU, LINK_OPERSTATE, LINK_CARRIER_CHANGES, LINK_CARRIER_UP, LINK_CARRIER_DOWN, LINK_NVALUES };
+enum link_value {
+	LINK_MTU,
+	LINK_OPERSTATE,
+	LINK_CARRIER_CHANGES,
+	LINK_CARRIER_UP,
+	LINK_CARRIER_DOWN,
+	LINK_NVALUES
+};
 
 struct link {
 	int ifindex;
@@ -29,8 +36,9 @@ struct links {
 };
 
 /*
- * Steps of a conversation (nl_run) over NETLINK_ROUTE; 0 or -errno as nl_dump. links_read replaces what *ls holds.
- * links_routes marks the devices with a default route, and is the last the socket is good for.
+ * Steps of a conversation (nl_run) over NETLINK_ROUTE; 0 or -errno as nl_dump. links_read replaces
+ * what *ls holds. links_routes marks the devices with a default route, and is the last the socket
+ * is good for.
  */
 int links_read(struct mnl_socket *nl, struct links *ls);
 int links_routes(struct mnl_socket *nl, struct links *ls);
@@ -39,8 +47,9 @@ void links_free(struct links *ls);
 /* The device with this index, NULL: none. */
 struct link *links_find(const struct links *ls, int ifindex);
 /*
- * Whether the packets of this device are counted by another one of the list, too: it is the port of a master, or stands
- * on another device. Two that name each other are the ends of a veth, neither of which stands on the other.
+ * Whether the packets of this device are counted by another one of the list, too: it is the port
+ * of a master, or stands on another device. Two that name each other are the ends of a veth,
+ * neither of which stands on the other.
  */
 bool link_stacked(const struct links *ls, const struct link *l);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Netlink through libmnl: a socket in a target's namespace, whole conversations, and checked attributes. */
+/* Netlink: a socket in a target's namespace, whole conversations, and checked attributes. */
 #include "netlink.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,7 +16,7 @@
 
 /* The kernel fills at most 32 KiB for one part of a dump. */
 #define NL_BUFFER 32768
-/* Dumps in a row that a change may interrupt. Each takes milliseconds at most, so this many mean something is wrong. */
+/* Dumps in a row that a change may interrupt. Each takes milliseconds: more is no accident. */
 #define NL_TRIES 16
 
 struct birth {
@@ -49,7 +50,8 @@ int nl_open(const struct target *t, int bus, struct mnl_socket **nl)
 	return err;
 }
 
-int nl_run(const struct target *t, int bus, const char *what, int (*talk)(struct mnl_socket *nl, void *arg), void *arg)
+int nl_run(const struct target *t, int bus, const char *what,
+	   int (*talk)(struct mnl_socket *nl, void *arg), void *arg)
 {
 	int err = -EINTR;
 
@@ -80,8 +82,8 @@ int nl_run(const struct target *t, int bus, const char *what, int (*talk)(struct
 }
 
 /*
- * The end of an answer. A dump that fails says so only here, in the number the message carries, which libmnl's own
- * callback does not look at.
+ * The end of an answer. A dump that fails says so only here, in the number the message carries,
+ * which libmnl's own callback does not look at.
  */
 static int nl_end(const struct nlmsghdr *nlh, void *arg)
 {
@@ -121,8 +123,8 @@ static int nl_talk(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t cb,
 			continue;
 		if (n < 0)
 			return -errno;
-		more = mnl_cb_run2(buffer, (size_t)n, request->nlmsg_seq, port, cb, arg, (mnl_cb_t *)control,
-				   ARRAY_SIZE(control));
+		more = mnl_cb_run2(buffer, (size_t)n, request->nlmsg_seq, port, cb, arg,
+				   (mnl_cb_t *)control, ARRAY_SIZE(control));
 	}
 	return more < 0 ? -errno : 0;
 }
@@ -157,7 +159,15 @@ int nl_refuse(int err)
 	return MNL_CB_ERROR;
 }
 
-static int attrs_sort(const char *data, size_t len, const uint16_t *least, size_t n, const struct nlattr **tb)
+static bool attr_valid(const struct nlattr *attr, uint16_t least)
+{
+	if (least == NL_STRING)
+		return !mnl_attr_validate(attr, MNL_TYPE_NUL_STRING);
+	return mnl_attr_get_payload_len(attr) >= least;
+}
+
+static int attrs_sort(const char *data, size_t len, const uint16_t *least, size_t n,
+		      const struct nlattr **tb)
 {
 	memset(tb, 0, n * sizeof(*tb));
 	while (len) {
@@ -169,8 +179,7 @@ static int attrs_sort(const char *data, size_t len, const uint16_t *least, size_
 			return -EBADMSG;
 		type = mnl_attr_get_type(attr);
 		if (type < n && !tb[type]) {
-			if (least[type] == NL_STRING ? mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) :
-						       mnl_attr_get_payload_len(attr) < least[type])
+			if (!attr_valid(attr, least[type]))
 				return -EBADMSG;
 			tb[type] = attr;
 		}
@@ -182,7 +191,8 @@ static int attrs_sort(const char *data, size_t len, const uint16_t *least, size_
 	return 0;
 }
 
-int nl_attrs(const struct nlmsghdr *nlh, size_t header, const uint16_t *least, size_t n, const struct nlattr **tb)
+int nl_attrs(const struct nlmsghdr *nlh, size_t header, const uint16_t *least, size_t n,
+	     const struct nlattr **tb)
 {
 	const char *data = mnl_nlmsg_get_payload(nlh);
 	size_t len = mnl_nlmsg_get_payload_len(nlh);

@@ -215,17 +215,20 @@ static int match_rows(struct samples *s)
 }
 
 /*
- * What a counter has grown by. One that is lower than before began anew, and all it shows is growth; unless it is one of
- * 32 bits, or a sum of such, and less than half their range lies between: then it went over the top.
+ * Whether a counter of 32 bits, or a sum of such, went over the top: it is lower than before, and
+ * less than half their range lies between.
  */
+static bool went_over(const struct metric *m, uint64_t before, uint64_t now)
+{
+	return m->flags & M_U32 && now < before && (uint32_t)(now - before) < 1U << 31;
+}
+
+/* What a counter has grown by. One that is lower than before began anew: all it shows is growth. */
 static uint64_t growth(const struct metric *m, uint64_t before, uint64_t now)
 {
 	bool back = m->flags & M_SIGNED ? (int64_t)now < (int64_t)before : now < before;
-	uint64_t wrapped = (uint32_t)(now - before);
 
-	if (!back)
-		return now - before;
-	return m->flags & M_U32 && wrapped < 1ULL << 31 ? wrapped : now;
+	return back ? now : now - before;
 }
 
 static int make_deltas(struct samples *s)
@@ -240,6 +243,9 @@ static int make_deltas(struct samples *s)
 			b = base_sample(&s->before, key_metric(s, x), s->was[x->row]);
 		if (!b)
 			continue;
+		/* It goes on, so that nobody who reads the values takes it for one that began anew. */
+		if (went_over(x->metric, b->value, x->value))
+			x->value = b->value + (uint32_t)(x->value - b->value);
 		x->has_delta = true;
 		x->delta = growth(x->metric, b->value, x->value);
 	}

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/array.h"
 #include "libcommon/netlink.h"
 #include "libcommon/out.h"
 #include "libcommon/probe.h"
@@ -17,45 +18,52 @@
 
 static bool services;
 
-/* The totals, each service's and each real server's rows have the same counters in the same order. */
+/* The totals, a service's and a real server's rows have the same counters in the same order. */
 enum { CONNECTIONS, IN_PACKETS, OUT_BYTES, IN_BYTES, OUT_PACKETS, NCOUNTERS };
-enum { SERVICE = NCOUNTERS, SERVER = SERVICE + NCOUNTERS, ACTIVE = SERVER + NCOUNTERS, INACTIVE, WEIGHT, NMETRICS };
+enum { SERVICE = NCOUNTERS, SERVER = SERVICE + NCOUNTERS,
+       ACTIVE = SERVER + NCOUNTERS, INACTIVE, WEIGHT, NMETRICS };
 
-#define DIRECTOR_SEES                                                                                                  \
-	.means = "replies seen by the director", .normal = "0 in DR and TUN mode, by design",                          \
-	.causes = "0 in masquerade mode: replies bypass the director or servers are silent",                           \
-	.confirm = "ipvsadm -Ln (Forward column)",                                                                     \
-	.remedy = "default route of the real servers, net.ipv4.vs.conntrack=1 with SNAT"
-#define ROW(index, name_, type_, unit_, help_)                                                                         \
-	[index] = { .name = (name_), .type = (type_), .unit = (unit_), .help = (help_), .flags = M_ALL }
+#define INCOMING { .means = "from clients to virtual services" }
+#define OUTGOING                                                                                   \
+	{ .means = "replies seen by the director", .normal = "0 in DR and TUN mode, by design",    \
+	  .causes = "0 in masquerade mode: replies bypass the director or servers are silent",     \
+	  .confirm = "ipvsadm -Ln (Forward column)",                                               \
+	  .remedy = "default route of the real servers, net.ipv4.vs.conntrack=1 with SNAT" }
+/* The counters of a service or a real server, named by `what`, and a real server's gauges. */
+#define COUNTERS(first, what, text)                                                                \
+	COUNT(first + CONNECTIONS, what "connections", "connections", "connections of " text),     \
+	COUNT(first + IN_PACKETS, what "incomingpackets", "packets", "packets to " text),          \
+	COUNT(first + OUT_BYTES, what "outgoingbytes", "bytes", "bytes from " text),               \
+	COUNT(first + IN_BYTES, what "incomingbytes", "bytes", "bytes to " text),                  \
+	COUNT(first + OUT_PACKETS, what "outgoingpackets", "packets", "packets from " text)
+#define COUNT(index, name_, unit_, help_)                                                          \
+	[index] = { .name = (name_), .type = COUNTER, .unit = (unit_), .help = (help_),            \
+		    .flags = M_ALL }
 
 static const struct metric metrics[] = {
-	[CONNECTIONS] = { "connections", "Total Conns", COUNTER, "connections", "connections of IPVS in pod",
+	[CONNECTIONS] = { "connections", "Total Conns", COUNTER, "connections",
+	  "connections of IPVS in pod",
 	  .advice = { .means = "connections scheduled to a real server",
-		      .causes = "0 while incomingpackets grows: only old flows, or no real server (weight 0)",
+		      .causes = "0 while incomingpackets grows: only old flows, or no real server "
+				"(weight 0)",
 		      .confirm = "skoop-ipvs --services; ipvsadm -Ln",
 		      .remedy = "add servers, weight" } },
-	[IN_PACKETS] = { "incomingpackets", "Incoming Packets", COUNTER, "packets", "incoming packets of IPVS in pod",
-	  .advice = { .means = "from clients to virtual services" } },
-	[OUT_BYTES] = { "outgoingbytes", "Outgoing Bytes", COUNTER, "bytes", "outgoing bytes of IPVS in pod",
-	  .advice = { DIRECTOR_SEES } },
-	[IN_BYTES] = { "incomingbytes", "Incoming Bytes", COUNTER, "bytes", "incoming bytes of IPVS in pod",
-	  .advice = { .means = "from clients to virtual services" } },
-	[OUT_PACKETS] = { "outgoingpackets", "Outgoing Packets", COUNTER, "packets", "outgoing packets of IPVS in pod",
-	  .advice = { DIRECTOR_SEES } },
-	ROW(SERVICE + CONNECTIONS, "serviceconnections", COUNTER, "connections", "connections of a virtual service"),
-	ROW(SERVICE + IN_PACKETS, "serviceincomingpackets", COUNTER, "packets", "packets to a virtual service"),
-	ROW(SERVICE + OUT_BYTES, "serviceoutgoingbytes", COUNTER, "bytes", "bytes from a virtual service"),
-	ROW(SERVICE + IN_BYTES, "serviceincomingbytes", COUNTER, "bytes", "bytes to a virtual service"),
-	ROW(SERVICE + OUT_PACKETS, "serviceoutgoingpackets", COUNTER, "packets", "packets from a virtual service"),
-	ROW(SERVER + CONNECTIONS, "serverconnections", COUNTER, "connections", "connections given to a real server"),
-	ROW(SERVER + IN_PACKETS, "serverincomingpackets", COUNTER, "packets", "packets to a real server"),
-	ROW(SERVER + OUT_BYTES, "serveroutgoingbytes", COUNTER, "bytes", "bytes from a real server"),
-	ROW(SERVER + IN_BYTES, "serverincomingbytes", COUNTER, "bytes", "bytes to a real server"),
-	ROW(SERVER + OUT_PACKETS, "serveroutgoingpackets", COUNTER, "packets", "packets from a real server"),
-	ROW(ACTIVE, "serveractive", GAUGE, "connections", "active connections of a real server now"),
-	ROW(INACTIVE, "serverinactive", GAUGE, "connections", "inactive connections of a real server now"),
-	ROW(WEIGHT, "serverweight", GAUGE, "weight", "weight of a real server; 0: gets no new connections"),
+	[IN_PACKETS] = { "incomingpackets", "Incoming Packets", COUNTER, "packets",
+	  "incoming packets of IPVS in pod", .advice = INCOMING },
+	[OUT_BYTES] = { "outgoingbytes", "Outgoing Bytes", COUNTER, "bytes",
+	  "outgoing bytes of IPVS in pod", .advice = OUTGOING },
+	[IN_BYTES] = { "incomingbytes", "Incoming Bytes", COUNTER, "bytes",
+	  "incoming bytes of IPVS in pod", .advice = INCOMING },
+	[OUT_PACKETS] = { "outgoingpackets", "Outgoing Packets", COUNTER, "packets",
+	  "outgoing packets of IPVS in pod", .advice = OUTGOING },
+	COUNTERS(SERVICE, "service", "a virtual service"),
+	COUNTERS(SERVER, "server", "a real server"),
+	[ACTIVE] = { "serveractive", NULL, GAUGE, "connections",
+	  "active connections of a real server now", .flags = M_ALL },
+	[INACTIVE] = { "serverinactive", NULL, GAUGE, "connections",
+	  "inactive connections of a real server now", .flags = M_ALL },
+	[WEIGHT] = { "serverweight", NULL, GAUGE, "weight",
+	  "weight of a real server; 0: gets no new connections", .flags = M_ALL },
 	{}
 };
 
@@ -88,15 +96,8 @@ struct rows {
 
 static struct row *rows_add(struct rows *rows, const struct row *model)
 {
-	if (rows->n == rows->size) {
-		size_t size = rows->size ? 2 * rows->size : 32;
-		struct row *v = reallocarray(rows->v, size, sizeof(*v));
-
-		if (!v)
-			return NULL;
-		rows->v = v;
-		rows->size = size;
-	}
+	if (array_grow(&rows->v, &rows->size, rows->n + 1))
+		return NULL;
 	rows->v[rows->n] = *model;
 	return &rows->v[rows->n++];
 }
@@ -107,42 +108,65 @@ static void set(struct row *r, int index, uint64_t value)
 	r->known |= 1U << index;
 }
 
-/* The counters; STATS has some of them with 32 bits, STATS64 all with 64. 0 or -EBADMSG. */
-static int read_stats(const struct nlattr *nest, int first, struct row *r)
+/* The counters: STATS64 has them with 64 bits, STATS some with 32. 0 or -EBADMSG. */
+static int read_stats(const struct nlattr *stats64, const struct nlattr *stats, int first,
+		      struct row *r)
 {
 	static const uint16_t attrs[NCOUNTERS] = {
-		[CONNECTIONS] = IPVS_STATS_ATTR_CONNS, [IN_PACKETS] = IPVS_STATS_ATTR_INPKTS,
+		[CONNECTIONS] = IPVS_STATS_ATTR_CONNS,	[IN_PACKETS] = IPVS_STATS_ATTR_INPKTS,
 		[OUT_BYTES] = IPVS_STATS_ATTR_OUTBYTES, [IN_BYTES] = IPVS_STATS_ATTR_INBYTES,
 		[OUT_PACKETS] = IPVS_STATS_ATTR_OUTPKTS,
 	};
-	static const uint16_t least[] = { [IPVS_STATS_ATTR_CONNS ... IPVS_STATS_ATTR_OUTBYTES] = 4 };
+	static const uint16_t least[] = {
+		[IPVS_STATS_ATTR_CONNS ... IPVS_STATS_ATTR_OUTBYTES] = 4,
+	};
 	const struct nlattr *tb[ARRAY_SIZE(least)];
 
-	if (nl_nested(nest, least, ARRAY_SIZE(least), tb))
+	if (!stats64 && !stats)
+		return 0;
+	if (nl_nested(stats64 ? stats64 : stats, least, ARRAY_SIZE(least), tb))
 		return -EBADMSG;
 	for (int i = 0; i < NCOUNTERS; i++) {
 		const struct nlattr *attr = tb[attrs[i]];
 
-		if (attr)
-			set(r, first + i, mnl_attr_get_payload_len(attr) < 8 ? mnl_attr_get_u32(attr) :
-									     mnl_attr_get_u64(attr));
+		if (attr && mnl_attr_get_payload_len(attr) >= sizeof(uint64_t))
+			set(r, first + i, mnl_attr_get_u64(attr));
+		else if (attr)
+			set(r, first + i, mnl_attr_get_u32(attr));
 	}
 	return 0;
 }
 
+static void copy_addr(unsigned char addr[16], const struct nlattr *attr)
+{
+	memcpy(addr, mnl_attr_get_payload(attr), 16);
+}
+
+/* What a message holds in its one nest of this type. 0 or -EBADMSG. */
+static int read_nest(const struct nlmsghdr *nlh, uint16_t type, const uint16_t *least, size_t n,
+		     const struct nlattr **tb)
+{
+	static const uint16_t outer_least[IPVS_CMD_ATTR_MAX + 1];
+	const struct nlattr *outer[ARRAY_SIZE(outer_least)];
+
+	if (nl_attrs(nlh, GENL_HDRLEN, outer_least, ARRAY_SIZE(outer), outer) || !outer[type])
+		return -EBADMSG;
+	return nl_nested(outer[type], least, n, tb);
+}
+
 static int read_service(const struct nlmsghdr *nlh, void *arg)
 {
-	static const uint16_t outer[] = { [IPVS_CMD_ATTR_SERVICE] = 4 };
 	static const uint16_t least[] = {
-		[IPVS_SVC_ATTR_AF] = 2, [IPVS_SVC_ATTR_PROTOCOL] = 2, [IPVS_SVC_ATTR_ADDR] = 16,
-		[IPVS_SVC_ATTR_PORT] = 2, [IPVS_SVC_ATTR_FWMARK] = 4, [IPVS_SVC_ATTR_SCHED_NAME] = NL_STRING,
-		[IPVS_SVC_ATTR_STATS] = 0, [IPVS_SVC_ATTR_STATS64] = 0,
+		[IPVS_SVC_ATTR_AF] = 2,	    [IPVS_SVC_ATTR_PROTOCOL] = 2,
+		[IPVS_SVC_ATTR_ADDR] = 16,  [IPVS_SVC_ATTR_PORT] = 2,
+		[IPVS_SVC_ATTR_FWMARK] = 4, [IPVS_SVC_ATTR_SCHED_NAME] = NL_STRING,
+		[IPVS_SVC_ATTR_STATS] = 0,  [IPVS_SVC_ATTR_STATS64] = 0,
 	};
-	const struct nlattr *service[ARRAY_SIZE(outer)], *tb[ARRAY_SIZE(least)], *stats;
+	const struct nlattr *tb[ARRAY_SIZE(least)];
 	struct row r = { 0 };
 
-	if (nl_attrs(nlh, GENL_HDRLEN, outer, ARRAY_SIZE(outer), service) || !service[IPVS_CMD_ATTR_SERVICE] ||
-	    nl_nested(service[IPVS_CMD_ATTR_SERVICE], least, ARRAY_SIZE(least), tb) || !tb[IPVS_SVC_ATTR_AF])
+	if (read_nest(nlh, IPVS_CMD_ATTR_SERVICE, least, ARRAY_SIZE(least), tb) ||
+	    !tb[IPVS_SVC_ATTR_AF])
 		return nl_refuse(EBADMSG);
 	r.family = mnl_attr_get_u16(tb[IPVS_SVC_ATTR_AF]);
 	if (tb[IPVS_SVC_ATTR_FWMARK])
@@ -150,51 +174,49 @@ static int read_service(const struct nlmsghdr *nlh, void *arg)
 	if (tb[IPVS_SVC_ATTR_PROTOCOL])
 		r.protocol = mnl_attr_get_u16(tb[IPVS_SVC_ATTR_PROTOCOL]);
 	if (tb[IPVS_SVC_ATTR_ADDR])
-		memcpy(r.addr, mnl_attr_get_payload(tb[IPVS_SVC_ATTR_ADDR]), sizeof(r.addr));
+		copy_addr(r.addr, tb[IPVS_SVC_ATTR_ADDR]);
 	if (tb[IPVS_SVC_ATTR_PORT])
 		r.port = mnl_attr_get_u16(tb[IPVS_SVC_ATTR_PORT]);
 	if (tb[IPVS_SVC_ATTR_SCHED_NAME])
-		snprintf(r.scheduler, sizeof(r.scheduler), "%s", mnl_attr_get_str(tb[IPVS_SVC_ATTR_SCHED_NAME]));
-	stats = tb[IPVS_SVC_ATTR_STATS64] ? tb[IPVS_SVC_ATTR_STATS64] : tb[IPVS_SVC_ATTR_STATS];
-	if (stats && read_stats(stats, SERVICE, &r))
+		snprintf(r.scheduler, sizeof(r.scheduler), "%s",
+			 mnl_attr_get_str(tb[IPVS_SVC_ATTR_SCHED_NAME]));
+	if (read_stats(tb[IPVS_SVC_ATTR_STATS64], tb[IPVS_SVC_ATTR_STATS], SERVICE, &r))
 		return nl_refuse(EBADMSG);
 	return rows_add(arg, &r) ? MNL_CB_OK : nl_refuse(ENOMEM);
 }
 
 static int read_server(const struct nlmsghdr *nlh, void *arg)
 {
-	static const uint16_t outer[] = { [IPVS_CMD_ATTR_DEST] = 4 };
 	static const uint16_t least[] = {
-		[IPVS_DEST_ATTR_ADDR] = 16, [IPVS_DEST_ATTR_PORT] = 2, [IPVS_DEST_ATTR_FWD_METHOD] = 4,
-		[IPVS_DEST_ATTR_WEIGHT] = 4, [IPVS_DEST_ATTR_ACTIVE_CONNS] = 4, [IPVS_DEST_ATTR_INACT_CONNS] = 4,
-		[IPVS_DEST_ATTR_STATS] = 0, [IPVS_DEST_ATTR_ADDR_FAMILY] = 2, [IPVS_DEST_ATTR_STATS64] = 0,
+		[IPVS_DEST_ATTR_ADDR] = 16,	   [IPVS_DEST_ATTR_PORT] = 2,
+		[IPVS_DEST_ATTR_FWD_METHOD] = 4,   [IPVS_DEST_ATTR_WEIGHT] = 4,
+		[IPVS_DEST_ATTR_ACTIVE_CONNS] = 4, [IPVS_DEST_ATTR_INACT_CONNS] = 4,
+		[IPVS_DEST_ATTR_STATS] = 0,	   [IPVS_DEST_ATTR_ADDR_FAMILY] = 2,
+		[IPVS_DEST_ATTR_STATS64] = 0,
 	};
-	static const struct {
-		uint16_t attr;
-		int index;
-	} gauges[] = { { IPVS_DEST_ATTR_ACTIVE_CONNS, ACTIVE },
-		       { IPVS_DEST_ATTR_INACT_CONNS, INACTIVE },
-		       { IPVS_DEST_ATTR_WEIGHT, WEIGHT } };
-	const struct nlattr *dest[ARRAY_SIZE(outer)], *tb[ARRAY_SIZE(least)], *stats;
+	const struct nlattr *tb[ARRAY_SIZE(least)];
 	struct rows *rows = arg;
 	struct row r = rows->service;
 
-	if (nl_attrs(nlh, GENL_HDRLEN, outer, ARRAY_SIZE(outer), dest) || !dest[IPVS_CMD_ATTR_DEST] ||
-	    nl_nested(dest[IPVS_CMD_ATTR_DEST], least, ARRAY_SIZE(least), tb) || !tb[IPVS_DEST_ATTR_ADDR] ||
-	    !tb[IPVS_DEST_ATTR_PORT])
+	if (read_nest(nlh, IPVS_CMD_ATTR_DEST, least, ARRAY_SIZE(least), tb) ||
+	    !tb[IPVS_DEST_ATTR_ADDR] || !tb[IPVS_DEST_ATTR_PORT])
 		return nl_refuse(EBADMSG);
 	r.is_server = true;
 	r.known = 0;
-	r.server_family = tb[IPVS_DEST_ATTR_ADDR_FAMILY] ? mnl_attr_get_u16(tb[IPVS_DEST_ATTR_ADDR_FAMILY]) : r.family;
-	memcpy(r.server_addr, mnl_attr_get_payload(tb[IPVS_DEST_ATTR_ADDR]), sizeof(r.server_addr));
+	r.server_family = r.family;
+	if (tb[IPVS_DEST_ATTR_ADDR_FAMILY])
+		r.server_family = mnl_attr_get_u16(tb[IPVS_DEST_ATTR_ADDR_FAMILY]);
+	copy_addr(r.server_addr, tb[IPVS_DEST_ATTR_ADDR]);
 	r.server_port = mnl_attr_get_u16(tb[IPVS_DEST_ATTR_PORT]);
 	if (tb[IPVS_DEST_ATTR_FWD_METHOD])
 		r.method = mnl_attr_get_u32(tb[IPVS_DEST_ATTR_FWD_METHOD]);
-	for (size_t i = 0; i < ARRAY_SIZE(gauges); i++)
-		if (tb[gauges[i].attr])
-			set(&r, gauges[i].index, mnl_attr_get_u32(tb[gauges[i].attr]));
-	stats = tb[IPVS_DEST_ATTR_STATS64] ? tb[IPVS_DEST_ATTR_STATS64] : tb[IPVS_DEST_ATTR_STATS];
-	if (stats && read_stats(stats, SERVER, &r))
+	if (tb[IPVS_DEST_ATTR_ACTIVE_CONNS])
+		set(&r, ACTIVE, mnl_attr_get_u32(tb[IPVS_DEST_ATTR_ACTIVE_CONNS]));
+	if (tb[IPVS_DEST_ATTR_INACT_CONNS])
+		set(&r, INACTIVE, mnl_attr_get_u32(tb[IPVS_DEST_ATTR_INACT_CONNS]));
+	if (tb[IPVS_DEST_ATTR_WEIGHT])
+		set(&r, WEIGHT, mnl_attr_get_u32(tb[IPVS_DEST_ATTR_WEIGHT]));
+	if (read_stats(tb[IPVS_DEST_ATTR_STATS64], tb[IPVS_DEST_ATTR_STATS], SERVER, &r))
 		return nl_refuse(EBADMSG);
 	return rows_add(rows, &r) ? MNL_CB_OK : nl_refuse(ENOMEM);
 }
@@ -250,7 +272,8 @@ static int talk(struct mnl_socket *nl, void *arg)
 	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, IPVS_GENL_NAME);
 	err = nl_ask(nl, nlh, read_family, rows);
 	if (!err)
-		err = nl_dump(nl, request(buffer, rows->genl, IPVS_CMD_GET_SERVICE), read_service, rows);
+		err = nl_dump(nl, request(buffer, rows->genl, IPVS_CMD_GET_SERVICE), read_service,
+			      rows);
 	nservices = rows->n;
 	for (size_t i = 0; !err && i < nservices; i++) {
 		rows->service = rows->v[i];
@@ -280,9 +303,11 @@ static const char *protocol_name(uint16_t protocol, char text[16])
 
 static const char *method_name(uint32_t method, char text[16])
 {
-	static const char *const names[] = { [IP_VS_CONN_F_MASQ] = "masq", [IP_VS_CONN_F_LOCALNODE] = "local",
-					     [IP_VS_CONN_F_TUNNEL] = "tunnel", [IP_VS_CONN_F_DROUTE] = "route",
-					     [IP_VS_CONN_F_BYPASS] = "bypass" };
+	static const char *const names[] = {
+		[IP_VS_CONN_F_MASQ] = "masq",	  [IP_VS_CONN_F_LOCALNODE] = "local",
+		[IP_VS_CONN_F_TUNNEL] = "tunnel", [IP_VS_CONN_F_DROUTE] = "route",
+		[IP_VS_CONN_F_BYPASS] = "bypass",
+	};
 
 	method &= IP_VS_CONN_F_FWD_MASK;
 	return method < ARRAY_SIZE(names) ? names[method] : number(text, method);
@@ -325,7 +350,8 @@ static int collect_services(const struct target *t, struct out *o)
 	free(rows.v);
 	if (err != -EPERM && err != -EACCES)
 		return err;
-	out_denied(o, "lists of virtual services", 1, CAP_TO_MASK(CAP_NET_ADMIN) | CAP_TO_MASK(CAP_SYS_ADMIN));
+	out_denied(o, "lists of virtual services", 1,
+		   CAP_TO_MASK(CAP_NET_ADMIN) | CAP_TO_MASK(CAP_SYS_ADMIN));
 	return 0;
 }
 
@@ -344,7 +370,10 @@ static int total_find(const char *above, const char *below)
 	return -1;
 }
 
-/* Reads the totals from the text, which is destroyed; the rates below them are not looked at. 0 or -EBADMSG. */
+/*
+ * Reads the totals from the text, which is destroyed; the rates below them are not looked at.
+ * 0 or -EBADMSG.
+ */
 static int totals_parse(char *text, struct row *r)
 {
 	char *line[3], *word[3], *save[3];
@@ -379,10 +408,12 @@ static int collect(const struct target *t, struct out *o)
 	if (err)
 		return err;
 	err = copy ? totals_parse(copy, &totals) : -ENOMEM;
-	if (err) {
-		msg_error("net/ip_vs_stats of %s/%s: %s", t->namespace, t->pod, strerror(-err));
+	if (err == -EBADMSG)
+		proc_malformed(t, "ip_vs_stats");
+	else if (err)
+		msg_error("out of memory");
+	if (err)
 		return err;
-	}
 	for (int i = 0; i < NCOUNTERS; i++)
 		if (totals.known & 1U << i)
 			out_metric(o, t, &metrics[i], totals.value[i], NULL);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/array.h"
 #include "libcommon/link.h"
 #include "libcommon/netlink.h"
 #include "libcommon/out.h"
@@ -20,55 +21,64 @@ static bool all_counters, with_lo, sum;
 static const char *device_glob;
 
 enum { RX_BYTES, RX_ERRORS, TX_BYTES, TX_ERRORS, RX_PACKETS, RX_DROPPED, TX_PACKETS, TX_DROPPED,
-       RX_MISSED, MULTICAST, COLLISIONS, RX_LENGTH, RX_OVER, RX_CRC, RX_FRAME, RX_FIFO, TX_ABORTED, TX_CARRIER,
-       TX_FIFO, TX_HEARTBEAT, TX_WINDOW, RX_COMPRESSED, TX_COMPRESSED, RX_NOHANDLER, RX_OTHERHOST,
-       NSTATS, CARRIER_CHANGES = NSTATS, CARRIER_UP, CARRIER_DOWN, MTU, OPERSTATE, PHYSICAL, DEFAULT_ROUTE, NVALUES };
+       RX_MISSED, MULTICAST, COLLISIONS, RX_LENGTH, RX_OVER, RX_CRC, RX_FRAME, RX_FIFO, TX_ABORTED,
+       TX_CARRIER, TX_FIFO, TX_HEARTBEAT, TX_WINDOW, RX_COMPRESSED, TX_COMPRESSED, RX_NOHANDLER,
+       RX_OTHERHOST, NSTATS,
+       CARRIER_CHANGES = NSTATS, CARRIER_UP, CARRIER_DOWN, MTU, OPERSTATE, PHYSICAL, DEFAULT_ROUTE,
+       NVALUES };
 
-#define EXTRA(index, name_, key_, unit_, help_)                                                                        \
-	[index] = { .name = (name_), .key = (key_), .type = COUNTER, .unit = (unit_), .help = (help_), .flags = M_ALL }
+/* A further statistic, in frames unless the kernel counts something else. */
+#define MORE(index, name_, key_, help_)                                                            \
+	[index] = { .name = (name_), .key = (key_), .type = COUNTER, .unit = "packets",            \
+		    .help = (help_), .flags = M_ALL }
 
 static const struct metric metrics[] = {
-	[RX_BYTES] = { "rxbytes", "rx_bytes", COUNTER, "bytes", "rx bytes of all network devices in pod",
-	  .advice = { .means = "traffic of the device",
-		      .confirm = "ip -s link" } },
-	[RX_ERRORS] = { "rxerrors", "rx_errors", COUNTER, "packets", "rx errors of all network devices in pod",
-	  .advice = { .means = "frames received broken (crc, length, frame, and what the driver adds)",
+	[RX_BYTES] = { "rxbytes", "rx_bytes", COUNTER, "bytes",
+	  "rx bytes of all network devices in pod",
+	  .advice = { .means = "traffic of the device", .confirm = "ip -s link" } },
+	[RX_ERRORS] = { "rxerrors", "rx_errors", COUNTER, "packets",
+	  "rx errors of all network devices in pod",
+	  .advice = { .means = "frames received broken (crc, length, frame, and what the driver "
+			       "adds)",
 		      .normal = "0 on copper, fibre and virtual devices",
 		      .causes = "cable, SFP, duplex; MTU larger at the peer; overrun",
 		      .confirm = "skoop-netdev -a; ethtool -S",
 		      .remedy = "replace; equal MTU" } },
-	[TX_BYTES] = { "txbytes", "tx_bytes", COUNTER, "bytes", "tx bytes of all network devices in pod",
-	  .advice = { .means = "traffic of the device",
-		      .confirm = "ip -s link" } },
-	[TX_ERRORS] = { "txerrors", "tx_errors", COUNTER, "packets", "tx error of all network devices in pod",
+	[TX_BYTES] = { "txbytes", "tx_bytes", COUNTER, "bytes",
+	  "tx bytes of all network devices in pod",
+	  .advice = { .means = "traffic of the device", .confirm = "ip -s link" } },
+	[TX_ERRORS] = { "txerrors", "tx_errors", COUNTER, "packets",
+	  "tx error of all network devices in pod",
 	  .advice = { .means = "not sent because of carrier, aborted, window or driver fault",
 		      .normal = "0",
 		      .causes = "link down; driver reset (\"tx timeout\" in the log)",
 		      .confirm = "skoop-netdev -a, txcarriererrors; dmesg" } },
-	[RX_PACKETS] = { "rxpackets", "rx_packets", COUNTER, "packets", "rx packets of all network devices in pod",
-	  .advice = { .means = "traffic of the device",
-		      .confirm = "ip -s link" } },
+	[RX_PACKETS] = { "rxpackets", "rx_packets", COUNTER, "packets",
+	  "rx packets of all network devices in pod",
+	  .advice = { .means = "traffic of the device", .confirm = "ip -s link" } },
 	[RX_DROPPED] = { "rxdropped", "rx_dropped", COUNTER, "packets",
 	  "rx dropped packets of all network devices in pod",
-	  .advice = { .means = "rx_dropped + rx_missed_errors, as in /proc/net/dev. rx_dropped also counts healthy "
-			       "frames nobody wanted: unknown EtherType (LLDP), VLAN without device; backlog "
-			       "overflow; XDP and generic drops",
+	  .advice = { .means = "rx_dropped + rx_missed_errors, as in /proc/net/dev. rx_dropped "
+			       "also counts healthy frames nobody wanted: unknown EtherType "
+			       "(LLDP), VLAN without device; backlog overflow; XDP and generic "
+			       "drops",
 		      .normal = "about one every 2-30 s a port from switches",
-		      .causes = "if rxmissederrors grows: ring too small or CPU late; else unwanted frames; else "
-				"softnet_dropped; veth: smaller MTU than its peer",
-		      .confirm = "skoop-netdev -a, rxmissederrors; skoop-packetloss, reasons UNHANDLED_PROTO, "
-				 "CPU_BACKLOG",
+		      .causes = "if rxmissederrors grows: ring too small or CPU late; else "
+				"unwanted frames; else softnet_dropped; veth: smaller MTU than "
+				"its peer",
+		      .confirm = "skoop-netdev -a, rxmissederrors; skoop-packetloss, reasons "
+				 "UNHANDLED_PROTO, CPU_BACKLOG",
 		      .remedy = "ethtool -G rx; spread IRQs; ignore unwanted frames" } },
-	[TX_PACKETS] = { "txpackets", "tx_packets", COUNTER, "packets", "tx packets of all network devices in pod",
-	  .advice = { .means = "traffic of the device",
-		      .confirm = "ip -s link" } },
+	[TX_PACKETS] = { "txpackets", "tx_packets", COUNTER, "packets",
+	  "tx packets of all network devices in pod",
+	  .advice = { .means = "traffic of the device", .confirm = "ip -s link" } },
 	[TX_DROPPED] = { "txdropped", "tx_dropped", COUNTER, "packets",
 	  "tx dropped packets of all network devices in pod",
 	  .advice = { .means = "driver or device without queue threw it away",
 		      .normal = "0",
-		      .causes = "veth or tun peer down or its ring full; over veth also the receiving CPU's full "
-				"backlog; frame larger than the veth peer's MTU (Ip OutDiscards grows with it); no "
-				"carrier",
+		      .causes = "veth or tun peer down or its ring full; over veth also the "
+				"receiving CPU's full backlog; frame larger than the veth peer's "
+				"MTU (Ip OutDiscards grows with it); no carrier",
 		      .confirm = "skoop-packetloss: __dev_forward_skb2, FULL_RING, DEV_READY",
 		      .remedy = "peer up, equal MTU, faster reader of the tun" } },
 	[RX_MISSED] = { "rxmissederrors", "rx_missed_errors", COUNTER, "packets",
@@ -78,76 +88,86 @@ static const struct metric metrics[] = {
 		      .causes = "ring size, IRQ placement, C-states, stolen vCPU",
 		      .confirm = "ethtool -g; skoop-softnet --per-cpu",
 		      .remedy = "ethtool -G rx; spread IRQs" } },
-	EXTRA(MULTICAST, "multicast", "multicast", "packets", "multicast frames received"),
-	EXTRA(COLLISIONS, "collisions", "collisions", "events", "collisions while sending"),
-	EXTRA(RX_LENGTH, "rxlengtherrors", "rx_length_errors", "packets", "frames of wrong length"),
-	EXTRA(RX_OVER, "rxovererrors", "rx_over_errors", "packets", "frames that overran the receiver"),
-	EXTRA(RX_CRC, "rxcrcerrors", "rx_crc_errors", "packets", "frames with a wrong checksum: cable or port"),
-	EXTRA(RX_FRAME, "rxframeerrors", "rx_frame_errors", "packets", "misaligned frames: cable or port"),
-	EXTRA(RX_FIFO, "rxfifoerrors", "rx_fifo_errors", "packets", "frames that overran the receive FIFO"),
-	EXTRA(TX_ABORTED, "txabortederrors", "tx_aborted_errors", "packets", "sending aborted"),
-	EXTRA(TX_CARRIER, "txcarriererrors", "tx_carrier_errors", "packets", "no carrier while sending"),
-	EXTRA(TX_FIFO, "txfifoerrors", "tx_fifo_errors", "packets", "send FIFO ran empty"),
-	EXTRA(TX_HEARTBEAT, "txheartbeaterrors", "tx_heartbeat_errors", "packets", "heartbeat errors"),
-	EXTRA(TX_WINDOW, "txwindowerrors", "tx_window_errors", "packets", "late collisions"),
-	EXTRA(RX_COMPRESSED, "rxcompressed", "rx_compressed", "packets", "compressed packets received"),
-	EXTRA(TX_COMPRESSED, "txcompressed", "tx_compressed", "packets", "compressed packets sent"),
-	EXTRA(RX_NOHANDLER, "rxnohandler", "rx_nohandler", "packets",
-	      "frames on an inactive port of a bond or team: harmless"),
-	EXTRA(RX_OTHERHOST, "rxotherhostdropped", "rx_otherhost_dropped", "packets",
-	      "frames for another MAC address while promiscuous: harmless (from 6.1 on)"),
+	MORE(MULTICAST, "multicast", "multicast", "multicast frames received"),
+	MORE(COLLISIONS, "collisions", "collisions", "collisions while sending"),
+	MORE(RX_LENGTH, "rxlengtherrors", "rx_length_errors", "frames of wrong length"),
+	MORE(RX_OVER, "rxovererrors", "rx_over_errors", "frames that overran the receiver"),
+	MORE(RX_CRC, "rxcrcerrors", "rx_crc_errors", "frames with a wrong checksum: cable, port"),
+	MORE(RX_FRAME, "rxframeerrors", "rx_frame_errors", "misaligned frames: cable, port"),
+	MORE(RX_FIFO, "rxfifoerrors", "rx_fifo_errors", "frames that overran the receive FIFO"),
+	MORE(TX_ABORTED, "txabortederrors", "tx_aborted_errors", "sending aborted"),
+	MORE(TX_CARRIER, "txcarriererrors", "tx_carrier_errors", "no carrier while sending"),
+	MORE(TX_FIFO, "txfifoerrors", "tx_fifo_errors", "send FIFO ran empty"),
+	MORE(TX_HEARTBEAT, "txheartbeaterrors", "tx_heartbeat_errors", "heartbeat errors"),
+	MORE(TX_WINDOW, "txwindowerrors", "tx_window_errors", "late collisions"),
+	MORE(RX_COMPRESSED, "rxcompressed", "rx_compressed", "compressed packets received"),
+	MORE(TX_COMPRESSED, "txcompressed", "tx_compressed", "compressed packets sent"),
+	MORE(RX_NOHANDLER, "rxnohandler", "rx_nohandler",
+	     "frames on an inactive port of a bond or team: harmless"),
+	MORE(RX_OTHERHOST, "rxotherhostdropped", "rx_otherhost_dropped",
+	     "frames for another MAC address while promiscuous: harmless (from 6.1 on)"),
 	[CARRIER_CHANGES] = { "carrierchanges", "carrier_changes", COUNTER, "events",
 	  "link transitions since the device was made", .flags = M_ALL | M_U32,
 	  .advice = { .means = "times the link went up or down",
 		      .normal = "does not grow",
 		      .causes = "cable, SFP, switch port, driver reset; for veth: peer set down",
 		      .confirm = "dmesg" } },
-	[CARRIER_UP] = { "carrierup", "carrier_up_count", COUNTER, "events", "times the link came up",
-	  .flags = M_ALL | M_U32 },
-	[CARRIER_DOWN] = { "carrierdown", "carrier_down_count", COUNTER, "events", "times the link went down",
-	  .flags = M_ALL | M_U32 },
+	[CARRIER_UP] = { "carrierup", "carrier_up_count", COUNTER, "events",
+	  "times the link came up", .flags = M_ALL | M_U32 },
+	[CARRIER_DOWN] = { "carrierdown", "carrier_down_count", COUNTER, "events",
+	  "times the link went down", .flags = M_ALL | M_U32 },
 	[MTU] = { "mtu", "mtu", GAUGE, "bytes", "largest packet the device takes", .flags = M_ALL },
 	[OPERSTATE] = { "operstate", "operstate", GAUGE, "state",
-	  "0 unknown, 1 not present, 2 down, 3 lower layer down, 4 testing, 5 dormant, 6 up", .flags = M_ALL },
-	[PHYSICAL] = { "physical", NULL, GAUGE, "bool", "1: a device on a bus, 0: a virtual one", .flags = M_ALL },
+	  "0 unknown, 1 not present, 2 down, 3 lower layer down, 4 testing, 5 dormant, 6 up",
+	  .flags = M_ALL },
+	[PHYSICAL] = { "physical", NULL, GAUGE, "bool",
+	  "1: a device on a bus, 0: a virtual one", .flags = M_ALL },
 	[DEFAULT_ROUTE] = { "defaultroute", NULL, GAUGE, "bool",
 	  "1: carries a default route of the main table, IPv4 or IPv6", .flags = M_ALL },
 	{}
 };
 
 static const struct knob knobs[] = {
-	{ 'a', "all-counters", NULL, "Every link statistic, carrier, MTU, state and role", KNOB_FLAG, &all_counters },
+	{ 'a', "all-counters", NULL, "Every link statistic, carrier, MTU, state and role",
+	  KNOB_FLAG, &all_counters },
 	{ 0, "device", "GLOB", "Only devices whose name matches", KNOB_STRING, &device_glob },
 	{ 0, "lo", NULL, "The loopback device, too", KNOB_FLAG, &with_lo },
-	{ 0, "sum", NULL, "One total a namespace; devices that carry another's packets count once", KNOB_FLAG, &sum },
+	{ 0, "sum", NULL, "One total a namespace; devices that carry another's packets count once",
+	  KNOB_FLAG, &sum },
 	{}
 };
 
 /* Where each statistic stands in the kernel's structure, which grew at its end. */
 #define AT(member) offsetof(struct rtnl_link_stats64, member)
 static const size_t offsets[NSTATS] = {
-	[RX_BYTES] = AT(rx_bytes), [RX_ERRORS] = AT(rx_errors), [TX_BYTES] = AT(tx_bytes), [TX_ERRORS] = AT(tx_errors),
-	[RX_PACKETS] = AT(rx_packets), [RX_DROPPED] = AT(rx_dropped), [TX_PACKETS] = AT(tx_packets),
-	[TX_DROPPED] = AT(tx_dropped), [RX_MISSED] = AT(rx_missed_errors), [MULTICAST] = AT(multicast),
-	[COLLISIONS] = AT(collisions), [RX_LENGTH] = AT(rx_length_errors), [RX_OVER] = AT(rx_over_errors),
-	[RX_CRC] = AT(rx_crc_errors), [RX_FRAME] = AT(rx_frame_errors), [RX_FIFO] = AT(rx_fifo_errors),
-	[TX_ABORTED] = AT(tx_aborted_errors), [TX_CARRIER] = AT(tx_carrier_errors), [TX_FIFO] = AT(tx_fifo_errors),
-	[TX_HEARTBEAT] = AT(tx_heartbeat_errors), [TX_WINDOW] = AT(tx_window_errors),
-	[RX_COMPRESSED] = AT(rx_compressed), [TX_COMPRESSED] = AT(tx_compressed), [RX_NOHANDLER] = AT(rx_nohandler),
+	[RX_BYTES] = AT(rx_bytes), [RX_ERRORS] = AT(rx_errors),
+	[TX_BYTES] = AT(tx_bytes), [TX_ERRORS] = AT(tx_errors),
+	[RX_PACKETS] = AT(rx_packets), [RX_DROPPED] = AT(rx_dropped),
+	[TX_PACKETS] = AT(tx_packets), [TX_DROPPED] = AT(tx_dropped),
+	[RX_MISSED] = AT(rx_missed_errors), [MULTICAST] = AT(multicast),
+	[COLLISIONS] = AT(collisions), [RX_LENGTH] = AT(rx_length_errors),
+	[RX_OVER] = AT(rx_over_errors), [RX_CRC] = AT(rx_crc_errors),
+	[RX_FRAME] = AT(rx_frame_errors), [RX_FIFO] = AT(rx_fifo_errors),
+	[TX_ABORTED] = AT(tx_aborted_errors), [TX_CARRIER] = AT(tx_carrier_errors),
+	[TX_FIFO] = AT(tx_fifo_errors), [TX_HEARTBEAT] = AT(tx_heartbeat_errors),
+	[TX_WINDOW] = AT(tx_window_errors), [RX_COMPRESSED] = AT(rx_compressed),
+	[TX_COMPRESSED] = AT(tx_compressed), [RX_NOHANDLER] = AT(rx_nohandler),
 	[RX_OTHERHOST] = AT(rx_otherhost_dropped),
 };
 
-/* The columns of net/dev, by side and name. Frame and carrier are sums of several statistics and have no metric. */
+/* The columns of net/dev. Two are sums of several statistics and have no metric: frame, carrier. */
 enum { NO_SIDE, RX, TX };
 static const struct column {
 	int side;
 	const char *name;
 } columns[NSTATS] = {
-	[RX_BYTES] = { RX, "bytes" }, [RX_PACKETS] = { RX, "packets" }, [RX_ERRORS] = { RX, "errs" },
-	[RX_DROPPED] = { RX, "drop" }, [RX_FIFO] = { RX, "fifo" }, [RX_COMPRESSED] = { RX, "compressed" },
-	[MULTICAST] = { RX, "multicast" }, [TX_BYTES] = { TX, "bytes" }, [TX_PACKETS] = { TX, "packets" },
-	[TX_ERRORS] = { TX, "errs" }, [TX_DROPPED] = { TX, "drop" }, [TX_FIFO] = { TX, "fifo" },
-	[COLLISIONS] = { TX, "colls" }, [TX_COMPRESSED] = { TX, "compressed" },
+	[RX_BYTES] = { RX, "bytes" },		[RX_PACKETS] = { RX, "packets" },
+	[RX_ERRORS] = { RX, "errs" },		[RX_DROPPED] = { RX, "drop" },
+	[RX_FIFO] = { RX, "fifo" },		[RX_COMPRESSED] = { RX, "compressed" },
+	[MULTICAST] = { RX, "multicast" },	[TX_BYTES] = { TX, "bytes" },
+	[TX_PACKETS] = { TX, "packets" },	[TX_ERRORS] = { TX, "errs" },
+	[TX_DROPPED] = { TX, "drop" },		[TX_FIFO] = { TX, "fifo" },
+	[COLLISIONS] = { TX, "colls" },		[TX_COMPRESSED] = { TX, "compressed" },
 };
 
 struct device {
@@ -171,15 +191,8 @@ static void set(struct device *d, int index, uint64_t value)
 
 static struct device *devices_add(struct devices *ds)
 {
-	if (ds->n == ds->size) {
-		size_t size = ds->size ? 2 * ds->size : 16;
-		struct device *v = reallocarray(ds->v, size, sizeof(*v));
-
-		if (!v)
-			return NULL;
-		ds->v = v;
-		ds->size = size;
-	}
+	if (array_grow(&ds->v, &ds->size, ds->n + 1))
+		return NULL;
 	ds->v[ds->n] = (struct device){ 0 };
 	return &ds->v[ds->n++];
 }
@@ -219,7 +232,7 @@ static int read_stats(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-/* Gives the devices their names and leaves out those nobody asked for, or that went away meanwhile. */
+/* Names the devices; those nobody asked for, or that went away meanwhile, are left out. */
 static void name_devices(struct mnl_socket *nl, struct devices *ds)
 {
 	size_t n = 0;
@@ -266,6 +279,8 @@ static int talk(struct mnl_socket *nl, void *arg)
 
 /* ---- without netlink: net/dev ---- */
 
+#define COLUMNS_MAX 32
+
 static int column_find(int side, const char *name)
 {
 	for (int i = 0; i < NSTATS; i++)
@@ -274,14 +289,17 @@ static int column_find(int side, const char *name)
 	return -1;
 }
 
-/* The header line with the columns' names, " face |bytes packets…|bytes packets…". Their number, or -EBADMSG. */
-static int dev_header(char *line, int *stats, int size)
+/* The columns' names, " face |bytes packets…|bytes packets…". Their number, or -EBADMSG. */
+static int dev_header(char *line, int *stats)
 {
 	int n = 0, side = NO_SIDE;
+	char *part, *word;
 
-	for (char *part; (part = strsep(&line, "|")); side++) {
-		for (char *save, *word = strtok_r(part, " ", &save); word && side; word = strtok_r(NULL, " ", &save)) {
-			if (n == size)
+	for (; (part = strsep(&line, "|")); side++) {
+		while (side && (word = strsep(&part, " "))) {
+			if (!*word)
+				continue;
+			if (n == COLUMNS_MAX)
 				return -EBADMSG;
 			stats[n++] = column_find(side, word);
 		}
@@ -289,9 +307,10 @@ static int dev_header(char *line, int *stats, int size)
 	return side == 3 && n ? n : -EBADMSG;
 }
 
+/* "  eth0: number number…" */
 static int dev_line(char *line, const int *stats, int nstats, struct devices *ds)
 {
-	char *name = strsep(&line, ":");
+	char *name = strsep(&line, ":"), *word;
 	struct device *d = devices_add(ds);
 	int n = 0;
 
@@ -301,13 +320,16 @@ static int dev_line(char *line, const int *stats, int nstats, struct devices *ds
 	if (!line || !*name || strlen(name) >= sizeof(d->name))
 		return -EBADMSG;
 	memcpy(d->name, name, strlen(name));
-	for (char *save, *word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save), n++) {
+	while ((word = strsep(&line, " "))) {
 		uint64_t value;
 
+		if (!*word)
+			continue;
 		if (n == nstats || parse_u64(word, 0, UINT64_MAX, &value))
 			return -EBADMSG;
 		if (stats[n] >= 0)
 			set(d, stats[n], value);
+		n++;
 	}
 	if (n != nstats)
 		return -EBADMSG;
@@ -319,13 +341,13 @@ static int dev_line(char *line, const int *stats, int nstats, struct devices *ds
 /* Fills *ds from the text of net/dev, which is destroyed. 0, -ENOMEM, -EBADMSG. */
 static int dev_parse(char *text, struct devices *ds)
 {
-	int stats[32], nstats, err = 0;
+	int stats[COLUMNS_MAX], nstats, err = 0;
 	char *line;
 
 	strsep(&text, "\n");
 	line = strsep(&text, "\n");
 	/* The header line was whole only if something follows its newline, be it nothing. */
-	nstats = line && text ? dev_header(line, stats, ARRAY_SIZE(stats)) : -EBADMSG;
+	nstats = line && text ? dev_header(line, stats) : -EBADMSG;
 	if (nstats < 0)
 		return nstats;
 	while (!err && (line = strsep(&text, "\n")) && text)
@@ -343,14 +365,17 @@ static int read_proc(const struct target *t, struct devices *ds)
 		return err;
 	ds->n = 0;
 	err = copy ? dev_parse(copy, ds) : -ENOMEM;
-	if (err)
-		msg_error("net/dev of %s/%s: %s", t->namespace, t->pod, strerror(-err));
+	if (err == -EBADMSG)
+		proc_malformed(t, "dev");
+	else if (err)
+		msg_error("out of memory");
 	return err;
 }
 
 /* ---- output ---- */
 
-static void emit(const struct target *t, const struct device *d, const struct label *labels, struct out *o)
+static void emit(const struct target *t, const struct device *d, const struct label *labels,
+		 struct out *o)
 {
 	for (int i = 0; i < NVALUES; i++)
 		if (d->known & 1ULL << i && (all_counters || !(metrics[i].flags & M_ALL)))
@@ -360,8 +385,11 @@ static void emit(const struct target *t, const struct device *d, const struct la
 static void add_link(struct device *d, const struct link *l)
 {
 	static const int values[LINK_NVALUES] = {
-		[LINK_MTU] = MTU, [LINK_OPERSTATE] = OPERSTATE, [LINK_CARRIER_CHANGES] = CARRIER_CHANGES,
-		[LINK_CARRIER_UP] = CARRIER_UP, [LINK_CARRIER_DOWN] = CARRIER_DOWN,
+		[LINK_MTU] = MTU,
+		[LINK_OPERSTATE] = OPERSTATE,
+		[LINK_CARRIER_CHANGES] = CARRIER_CHANGES,
+		[LINK_CARRIER_UP] = CARRIER_UP,
+		[LINK_CARRIER_DOWN] = CARRIER_DOWN,
 	};
 
 	for (int i = 0; i < LINK_NVALUES; i++)
@@ -410,8 +438,8 @@ static int collect(const struct target *t, struct out *o)
 	if (!sum && (err == -EPERM || err == -EACCES || err == -ESRCH || err == -ENOENT)) {
 		err = read_proc(t, &ds);
 		if (!err && all_counters)
-			out_note(o, "read from /proc/PID/net/dev, which has less: entering a namespace needs "
-				    "CAP_SYS_ADMIN");
+			out_note(o, "read from /proc/PID/net/dev, which has less: entering a "
+				    "namespace needs CAP_SYS_ADMIN");
 	}
 	if (!err && sum)
 		emit_sum(t, &ds, o);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/array.h"
 #include "libcommon/netlink.h"
 #include "libcommon/options.h"
 #include "libcommon/out.h"
@@ -26,33 +27,39 @@ static const struct metric metrics[] = {
 	[PACKETS] = { "packets", "packets", COUNTER, "packets", "tc qdisc statistics \"packets\"",
 	  .advice = { .means = "passed through; each GSO segment counts",
 		      .confirm = "tc -s qdisc" } },
-	[DROPS] = { "drops", "drops", COUNTER, "packets", "tc qdisc statistics \"drops\"", .flags = M_U32,
+	[DROPS] = { "drops", "drops", COUNTER, "packets", "tc qdisc statistics \"drops\"",
+	  .flags = M_U32,
 	  .advice = { .means = "refused or thrown away by the queue",
-		      .normal = "AQM (fq_codel, cake, fq) and shapers drop a little under load by design",
-		      .causes = "link or shaper slower than the senders; burst longer than the limit; one flow over "
-				"fq's flow limit; device without carrier",
+		      .normal = "AQM (fq_codel, cake, fq) and shapers drop a little under "
+				"load by design",
+		      .causes = "link or shaper slower than the senders; burst longer than "
+				"the limit; one flow over fq's flow limit; device without "
+				"carrier",
 		      .confirm = "skoop-qdisc --tree; skoop-packetloss, reasons QDISC_*",
-		      .remedy = "pace or shape the sender, more bandwidth; raise the limit only for bursts: a longer "
-				"queue turns loss into delay" } },
+		      .remedy = "pace or shape the sender, more bandwidth; raise the limit "
+				"only for bursts: a longer queue turns loss into delay" } },
 	[QLEN] = { "qlen", "qlen", GAUGE, "packets", "tc qdisc statistics \"qlen\"",
 	  .advice = { .means = "packets waiting now",
 		      .normal = "0 or short-lived",
 		      .causes = "standing queue: this link is the bottleneck; driver stopped",
 		      .confirm = "two samples; skoop-netiftxlatency",
-		      .remedy = "pace or shape the sender; fq_codel or fq instead of pfifo_fast" } },
+		      .remedy = "pace or shape the sender; fq_codel or fq instead of "
+				"pfifo_fast" } },
 	[BACKLOG] = { "backlog", "backlog", GAUGE, "bytes", "tc qdisc statistics \"backlog\"",
 	  .advice = { .means = "bytes waiting now",
 		      .normal = "0 or short-lived",
 		      .causes = "standing queue: this link is the bottleneck; driver stopped",
 		      .confirm = "two samples; skoop-netiftxlatency",
-		      .remedy = "pace or shape the sender; fq_codel or fq instead of pfifo_fast" } },
-	[OVERLIMITS] = { "overlimits", "overlimits", COUNTER, "events", "tc qdisc statistics \"overlimits\"",
+		      .remedy = "pace or shape the sender; fq_codel or fq instead of "
+				"pfifo_fast" } },
+	[OVERLIMITS] = { "overlimits", "overlimits", COUNTER, "events",
+	  "tc qdisc statistics \"overlimits\"",
 	  .flags = M_U32,
 	  .advice = { .means = "a packet had to wait for tokens",
 		      .normal = "grows in tbf, htb and police as a matter of course",
 		      .remedy = "no loss: never alarm on it" } },
-	[REQUEUES] = { "requeues", "requeues", COUNTER, "packets", "packets the device refused and the queue took back",
-	  .flags = M_ALL | M_U32,
+	[REQUEUES] = { "requeues", "requeues", COUNTER, "packets",
+	  "packets the device refused and the queue took back", .flags = M_ALL | M_U32,
 	  .advice = { .means = "device refused, packet put back",
 		      .normal = "with BQL and busy rings" } },
 	{}
@@ -60,7 +67,8 @@ static const struct metric metrics[] = {
 
 static const struct knob knobs[] = {
 	{ 'a', "all-counters", NULL, "Requeues, too", KNOB_FLAG, &all_counters },
-	{ 0, "tree", NULL, "Every qdisc with its handle and parent, instead of one row a device", KNOB_FLAG, &tree },
+	{ 0, "tree", NULL, "Every qdisc with its handle and parent, instead of one row a device",
+	  KNOB_FLAG, &tree },
 	{}
 };
 
@@ -86,7 +94,8 @@ static void set(struct row *r, unsigned int index, uint64_t value)
 /* 0 or -EBADMSG. */
 static int read_stats2(const struct nlattr *nest, struct row *r)
 {
-	static const uint16_t least[] = { [TCA_STATS_BASIC] = 12, [TCA_STATS_QUEUE] = sizeof(struct gnet_stats_queue),
+	static const uint16_t least[] = { [TCA_STATS_BASIC] = 12,
+					  [TCA_STATS_QUEUE] = sizeof(struct gnet_stats_queue),
 					  [TCA_STATS_PKT64] = 8 };
 	const struct nlattr *tb[ARRAY_SIZE(least)];
 
@@ -99,7 +108,7 @@ static int read_stats2(const struct nlattr *nest, struct row *r)
 		memcpy(&basic, mnl_attr_get_payload(tb[TCA_STATS_BASIC]), 12);
 		if (tb[TCA_STATS_PKT64])
 			packets = mnl_attr_get_u64(tb[TCA_STATS_PKT64]);
-		/* The same attribute follows BASIC_HW, which counts what the hardware passed: its low half differs. */
+		/* It may be that of BASIC_HW, what the hardware passed: its low half differs. */
 		if ((uint32_t)packets != basic.packets)
 			packets = basic.packets;
 		set(r, BYTES, basic.bytes);
@@ -134,22 +143,17 @@ static void read_stats(const struct nlattr *attr, struct row *r)
 
 static struct row *rows_add(struct rows *rows)
 {
-	if (rows->n == rows->size) {
-		size_t size = rows->size ? 2 * rows->size : 64;
-		struct row *v = reallocarray(rows->v, size, sizeof(*v));
-
-		if (!v)
-			return NULL;
-		rows->v = v;
-		rows->size = size;
-	}
+	if (array_grow(&rows->v, &rows->size, rows->n + 1))
+		return NULL;
 	rows->v[rows->n] = (struct row){ 0 };
 	return &rows->v[rows->n++];
 }
 
 static int read_qdisc(const struct nlmsghdr *nlh, void *arg)
 {
-	static const uint16_t least[] = { [TCA_KIND] = NL_STRING, [TCA_STATS] = sizeof(struct tc_stats), [TCA_STATS2] = 0 };
+	static const uint16_t least[] = { [TCA_KIND] = NL_STRING,
+					  [TCA_STATS] = sizeof(struct tc_stats),
+					  [TCA_STATS2] = 0 };
 	const struct nlattr *tb[ARRAY_SIZE(least)];
 	const struct tcmsg *tc = mnl_nlmsg_get_payload(nlh);
 	struct row *r;
@@ -218,8 +222,11 @@ static void handle_format(uint32_t handle, char *text, size_t size)
 static void emit(const struct target *t, const struct row *r, struct out *o)
 {
 	char handle[16], parent[16];
-	const struct label labels[] = { { "device", r->device }, { "kind", r->kind },
-					{ tree ? "handle" : NULL, handle }, { "parent", parent }, {} };
+	const struct label labels[] = { { "device", r->device },
+					{ "kind", r->kind },
+					{ tree ? "handle" : NULL, handle },
+					{ "parent", parent },
+					{} };
 
 	handle_format(r->handle, handle, sizeof(handle));
 	handle_format(r->parent, parent, sizeof(parent));
@@ -229,8 +236,9 @@ static void emit(const struct target *t, const struct row *r, struct out *o)
 }
 
 /*
- * The root contains what its children count, so a device is its root; ingress and clsact hang beside it. A device that
- * never queues has a noqueue that counts nothing: zeros for those who ask for zeros.
+ * The root contains what its children count, so a device is its root; ingress and clsact hang
+ * beside it. A device that never queues has a noqueue that counts nothing: zeros for those who ask
+ * for zeros.
  */
 static bool wanted(const struct row *r, const struct out *o)
 {

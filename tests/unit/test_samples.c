@@ -121,6 +121,35 @@ static void counters_of_32_bits_go_over_the_top(void **state)
 	assert_int_equal(grown(negative, 3, (uint64_t)-5), (uint64_t)-5);
 }
 
+/* Round after round the value goes on, until it begins anew. */
+static void values_go_on_over_the_top(void **state)
+{
+	static const struct metric narrow[] = { { .name = "n", .type = COUNTER, .flags = M_U32 }, {} };
+	static const struct {
+		uint64_t kernel, value, delta;
+	} rounds[] = { { 4294967290, 4294967290, 0 },
+		       { 5, 4294967301, 11 },
+		       { 7, 4294967303, 2 },
+		       { 2000000007, 6294967303, 2000000000 },
+		       { 4000000007, 8294967303, 2000000000 },
+		       { 3, 8589934595, 294967292 },
+		       { 0, 0, 0 } };
+	struct samples *s = samples_open(&(struct probe){ .name = "p", .metrics = narrow });
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
+		struct round r;
+
+		samples_begin(s);
+		samples_add(s, &made_target[WEB], narrow, rounds[i].kernel, NULL);
+		r = closed(s);
+		assert_int_equal(r.samples[0].value, rounds[i].value);
+		assert_int_equal(r.samples[0].delta, rounds[i].delta);
+		samples_keep(s);
+	}
+	samples_free(s);
+}
+
 /* The targets of a round are freed once the next one is there; what is compared must be the samples' own. */
 static void targets_and_labels_are_gone_in_the_next_round(void **state)
 {
@@ -311,6 +340,7 @@ int main(void)
 		cmocka_unit_test(order_is_metric_target_arrival),
 		cmocka_unit_test(only_counters_have_deltas),
 		cmocka_unit_test(counters_of_32_bits_go_over_the_top),
+		cmocka_unit_test(values_go_on_over_the_top),
 		cmocka_unit_test(targets_and_labels_are_gone_in_the_next_round),
 		cmocka_unit_test(growth_needs_the_same_target_and_labels),
 		cmocka_unit_test(a_round_that_is_not_kept_is_no_base),
