@@ -23,6 +23,7 @@ struct proc_cache {
 	struct proc_cache *next;
 	char *text;
 	int err;
+	bool told; /* that it is malformed */
 	char file[];
 };
 
@@ -208,6 +209,14 @@ int proc_sys_net(const struct target *t, const char *file, char **text)
 
 void proc_malformed(const struct target *t, const char *file)
 {
+	struct proc_cache *c = t->cache;
+
+	while (c && strcmp(c->file, file))
+		c = c->next;
+	if (c && c->told)
+		return;
+	if (c)
+		c->told = true;
 	msg_error("net/%s of %s/%s: not of the form this kernel file has", file, t->namespace,
 		  t->pod);
 }

@@ -50,7 +50,7 @@ bool proc_empty(const struct target *t);
 /* FILE below such a handle. The caller frees *text. 0 or -errno, silent. */
 int proc_pid_read(int pidfd, const char *file, char **text);
 
-/* The one message for a net/FILE that is not of its form. */
+/* The message, once a round, for a net/FILE that is not of its form. */
 void proc_malformed(const struct target *t, const char *file);
 
 void proc_cache_free(struct proc_cache *cache);

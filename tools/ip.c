@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* ip - the IP counters, one set per network namespace; with -a ICMP, IPv6, neighbours too. */
 #include <errno.h>
+#include <linux/capability.h>
 
 #include "libcommon/counters.h"
 #include "libcommon/probe.h"
@@ -253,6 +254,8 @@ static const struct probe ip = {
 	.question = "Does IP drop packets here: no route, truncated, and with -a everything else?",
 	.source = "procfs",
 	.overhead = "Low",
+	.needs = "CAP_SYS_ADMIN to read a network namespace without a process",
+	.caps = CAP_TO_MASK(CAP_SYS_ADMIN),
 	.metrics = metrics,
 	.knobs = knobs,
 	.collect = collect,

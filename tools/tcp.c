@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* tcp - the TCP counters of RFC 4022, one set per network namespace, IPv4 and IPv6 together. */
+#include <linux/capability.h>
+
 #include "libcommon/counters.h"
 #include "libcommon/probe.h"
 
@@ -104,6 +106,8 @@ static const struct probe tcp = {
 	.question = "How much TCP is there, and how much of it fails or is sent again?",
 	.source = "procfs",
 	.overhead = "Low",
+	.needs = "CAP_SYS_ADMIN to read a network namespace without a process",
+	.caps = CAP_TO_MASK(CAP_SYS_ADMIN),
 	.metrics = metrics,
 	.knobs = knobs,
 	.collect = collect,

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* tcpext - TCP counters beyond the RFC's, one set per network namespace. */
+#include <linux/capability.h>
+
 #include "libcommon/counters.h"
 #include "libcommon/probe.h"
 
@@ -521,6 +523,8 @@ static const struct probe tcpext = {
 	.question = "What goes wrong in TCP: overflows, aborts, time-outs, memory?",
 	.source = "procfs",
 	.overhead = "Low",
+	.needs = "CAP_SYS_ADMIN to read a network namespace without a process",
+	.caps = CAP_TO_MASK(CAP_SYS_ADMIN),
 	.metrics = metrics,
 	.knobs = knobs,
 	.collect = collect,

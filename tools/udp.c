@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* udp - the UDP counters, one set per network namespace; IPv6 has its own set. */
+#include <linux/capability.h>
+
 #include "libcommon/counters.h"
 #include "libcommon/probe.h"
 
@@ -83,6 +85,8 @@ static const struct probe udp = {
 	.question = "Which datagrams get lost here: no listener, full buffers, bad checksums?",
 	.source = "procfs",
 	.overhead = "Low",
+	.needs = "CAP_SYS_ADMIN to read a network namespace without a process",
+	.caps = CAP_TO_MASK(CAP_SYS_ADMIN),
 	.metrics = metrics,
 	.knobs = knobs,
 	.collect = collect,
