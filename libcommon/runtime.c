@@ -17,36 +17,32 @@
 
 enum { NAMESPACE, POD, UID, KEYS };
 
-struct scheme {
+static const struct scheme {
 	const char *source;
 	const char *at[3]; /* the objects to go into, NULL-terminated */
 	const char *keys[KEYS];
-};
-
-static const struct scheme containerd = {
-	"containerd annotations", { "annotations" },
-	{ "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name", "io.kubernetes.cri.sandbox-uid" },
-};
-static const struct scheme crio = {
-	"CRI-O annotations", { "annotations" },
-	{ "io.kubernetes.pod.namespace", "io.kubernetes.pod.name", "io.kubernetes.pod.uid" },
-};
-static const struct scheme docker = {
-	"docker labels", { "Config", "Labels" },
-	{ "io.kubernetes.pod.namespace", "io.kubernetes.pod.name", "io.kubernetes.pod.uid" },
+} schemes[] = {
+	[RUNTIME_CONTAINERD] = { "containerd annotations", { "annotations" },
+				 { "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name",
+				   "io.kubernetes.cri.sandbox-uid" } },
+	[RUNTIME_CRIO] = { "CRI-O annotations", { "annotations" },
+			   { "io.kubernetes.pod.namespace", "io.kubernetes.pod.name", "io.kubernetes.pod.uid" } },
+	[RUNTIME_DOCKER] = { "docker labels", { "Config", "Labels" },
+			     { "io.kubernetes.pod.namespace", "io.kubernetes.pod.name",
+			       "io.kubernetes.pod.uid" } },
 };
 
 static const struct {
 	const char *path; /* %s: the container ID */
-	const struct scheme *scheme;
+	enum runtime runtime;
 } places[] = {
-	{ "run/containerd/" CONTAINERD_TASK, &containerd },
-	{ "run/k3s/containerd/" CONTAINERD_TASK, &containerd },
-	{ "run/k0s/containerd/" CONTAINERD_TASK, &containerd },
-	{ "var/snap/microk8s/common/run/containerd/" CONTAINERD_TASK, &containerd },
-	{ "run/containers/storage/overlay-containers/%s/userdata/config.json", &crio },
-	{ "var/lib/containers/storage/overlay-containers/%s/userdata/config.json", &crio },
-	{ "var/lib/docker/containers/%s/config.v2.json", &docker },
+	{ "run/containerd/" CONTAINERD_TASK, RUNTIME_CONTAINERD },
+	{ "run/k3s/containerd/" CONTAINERD_TASK, RUNTIME_CONTAINERD },
+	{ "run/k0s/containerd/" CONTAINERD_TASK, RUNTIME_CONTAINERD },
+	{ "var/snap/microk8s/common/run/containerd/" CONTAINERD_TASK, RUNTIME_CONTAINERD },
+	{ "run/containers/storage/overlay-containers/%s/userdata/config.json", RUNTIME_CRIO },
+	{ "var/lib/containers/storage/overlay-containers/%s/userdata/config.json", RUNTIME_CRIO },
+	{ "var/lib/docker/containers/%s/config.v2.json", RUNTIME_DOCKER },
 };
 
 /* The values found, "": none. The last one of a key counts, also if it is no string. */
@@ -90,9 +86,9 @@ static void walk(struct json *j, const char *const *at, const char *const keys[K
 	}
 }
 
-/* 0, -ENOENT (no pod's container), -EBADMSG. */
-static int parse(const char *text, size_t len, const struct scheme *s, struct pod_name *name)
+int runtime_parse(enum runtime runtime, const char *text, size_t len, struct pod_name *name)
 {
+	const struct scheme *s = &schemes[runtime];
 	struct values v = { 0 };
 	struct json j;
 
@@ -133,7 +129,7 @@ int runtime_pod(const struct roots *roots, const char *id, struct pod_name *name
 		snprintf(path, sizeof(path), places[i].path, id);
 		err = read_config(roots, path, &b);
 		if (!err)
-			err = parse(b.data, b.len, places[i].scheme, name);
+			err = runtime_parse(places[i].runtime, b.data, b.len, name);
 		if (err == -EBADMSG || err == -EFBIG)
 			msg_verbose("%s: %s", path, err == -EFBIG ? "larger than 4 MiB" : "no valid JSON");
 		if (!err || err == -EACCES)
