@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memory that is released all at once, and a table of names kept in it: for what lives as long as a round. */
+/* Memory that is released all at once, and a table of names kept in it. */
 #ifndef SKOOP_ARENA_H
 #define SKOOP_ARENA_H
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What the files of a process tell of the pod and container it runs in. Kubelets, runtimes and cgroup drivers have
- * some twenty ways to write a pod's UID into a cgroup path; all come down to `…-pod<uid>.slice` and `pod<uid>`.
+ * What the files of a process tell of the pod and container it runs in. Kubelets, runtimes and
+ * cgroup drivers have some twenty ways to write a pod's UID into a cgroup path; all come down to
+ * `…-pod<uid>.slice` and `pod<uid>`.
  */
 #include "cgroup.h"
 
@@ -67,7 +68,8 @@ static bool uid_strict(struct span s)
 
 bool uid_valid(const char *uid, size_t len)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 
 	if (len < 1 || len > POD_UID_MAX)
 		return false;
@@ -85,8 +87,8 @@ void uid_copy(char to[POD_UID_MAX + 1], const char *uid, size_t len)
 }
 
 /*
- * The pod UID a component names. One that does not look like a UUID counts only right below the levels the kubelet
- * makes; elsewhere `podinfo` is just a name.
+ * The pod UID a component names. One that does not look like a UUID counts only right below the
+ * levels the kubelet makes; elsewhere `podinfo` is just a name.
  */
 static bool component_uid(struct span c, struct span parent, struct span *uid)
 {
@@ -209,7 +211,9 @@ void cgroup_parse(const char *text, struct cgroup *cg)
 			int rank;
 
 			end = strchrnul(p, '\n');
-			if (!split_line((struct span){ p, (size_t)(end - p) }, &path, &rank) || rank != want)
+			if (!split_line((struct span){ p, (size_t)(end - p) }, &path, &rank))
+				continue;
+			if (rank != want)
 				continue;
 			*cg = (struct cgroup){ 0 };
 			parse_path(path, cg);
@@ -270,7 +274,7 @@ bool mountinfo_uid(const char *text, char uid[POD_UID_MAX + 1])
 
 bool stat_start(const char *text, uint64_t *start)
 {
-	/* The name, field 2, may hold blanks and brackets; behind the last bracket there are only numbers. */
+	/* The name, field 2, may hold blanks and brackets; behind the last one are only numbers. */
 	const char *p = strrchr(text, ')');
 	char digits[24];
 	size_t len;

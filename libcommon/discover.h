@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One round of discovery, between the files that make it up: scan.c finds processes and their namespaces, mounts.c those
- * that a file holds, owner.c says which pod a namespace belongs to, host.c which is the host's, label.c what each is
- * called, select.c what the command line chose; target.c runs them and puts the result together.
+ * One round of discovery, between the files that make it up: scan.c finds processes and their
+ * namespaces, mounts.c those that a file holds, owner.c says which pod a namespace belongs to,
+ * host.c which is the host's, label.c what each is called, select.c what the command line chose;
+ * target.c runs them and puts the result together.
  */
 #ifndef SKOOP_DISCOVER_H
 #define SKOOP_DISCOVER_H
@@ -37,7 +38,7 @@ struct pod {
 struct membership {
 	struct pod *pod;              /* NULL: none */
 	const char *container;        /* NULL: none */
-	bool by_uid;                  /* the path has the pod's UID; else the container's ID led to the pod */
+	bool by_uid;                  /* by the UID in the path, not by the container's ID */
 	bool monitor;                 /* stands for a container without being in it */
 	bool sibling;                 /* of the reader's container */
 };
@@ -46,8 +47,8 @@ struct proc {
 	pid_t pid;
 	struct group *group;
 	const struct membership *in;
-	struct pod *pod;              /* the one it counts for as to whose namespace this is, NULL: none */
-	uint64_t key;                 /* where its namespace has no inode number, until it is joined */
+	struct pod *pod;              /* that it makes this namespace one of, NULL: none */
+	uint64_t key;                 /* until it is joined by it, where there is no inode number */
 	uint64_t start;               /* 0: not asked for */
 	bool wanted;                  /* a selector of processes chose it */
 };
@@ -80,16 +81,16 @@ struct discovery {
 	const struct roots *roots;
 	struct pods *pods;
 	struct said *said;
-	struct arena arena;           /* all that is found in this round, and the strings of its targets */
+	struct arena arena;           /* of all that is found, and of the strings of the targets */
 	int procfd;                   /* PROCFS, while the round is made */
 	bool real;                    /* PROCFS is the kernel's, not a copy of one */
 	bool hidepid;
 	struct proc *procs;           /* by namespace, then pid */
 	size_t nprocs, procs_size;
-	size_t refused;               /* processes whose namespace could not be told, beside those in procs */
+	size_t refused;               /* processes not in procs: their namespace is refused */
 	struct group *groups, *last;
 	size_t ngroups;
-	bool unjoined;                /* some namespaces have no inode number, so a mount may be one of them */
+	bool unjoined;                /* some have no inode number: a mount may be one of them */
 	struct group *host, *own;
 	const char *host_source;
 	bool in_pod;                  /* pid 1 is a pod's: the host is not to be seen */
@@ -102,7 +103,10 @@ struct discovery {
 
 /* scan.c: fills in procs and groups. 0 or -errno after one msg_error. */
 int scan_processes(struct discovery *d);
-/* The namespace with this inode number (by_netns) or key (by_key), made if it is new. NULL: out of memory. */
+/*
+ * The namespace with this inode number (by_netns) or key (by_key), made if it is new. NULL: out of
+ * memory.
+ */
 struct group *group_get(struct discovery *d, struct dict *by, uint64_t number);
 /* The process with this pid, NULL: not seen. */
 struct proc *proc_find(const struct discovery *d, pid_t pid);
@@ -112,28 +116,35 @@ bool proc_text(const struct discovery *d, pid_t pid, const char *file, struct bu
 /* mounts.c: the namespaces in run/netns and run/docker/netns below the root. 0 or -ENOMEM. */
 int scan_mounts(struct discovery *d);
 /*
- * The namespace a file leads to, made if it is new. 0; -ENOENT; -EINVAL: it is no network namespace; -ESTALE: it is the
- * empty file a mount was made on, without the mount; -EACCES; -ENOMEM.
+ * The namespace a file leads to, made if it is new. 0; -ENOENT; -EINVAL: it is no network
+ * namespace; -ESTALE: it is the empty file a mount was made on, without the mount; -EACCES;
+ * -ENOMEM.
  */
 int mount_by_path(struct discovery *d, const char *path, struct group **group);
 /* The same for a name in run/netns or run/docker/netns. */
 int mount_by_name(struct discovery *d, const char *name, struct group **group);
 
 /* owner.c */
-/* What these bytes of a cgroup file say, each text looked up once in a round. NULL: out of memory. */
+/* What these bytes of a cgroup file say, looked up once in a round. NULL: out of memory. */
 const struct membership *membership_get(struct discovery *d, const char *text, size_t len);
 /* Says of each namespace which pod it belongs to. 0 or -ENOMEM. */
 int owners_find(struct discovery *d);
 
-/* host.c: finds the host's namespace. 0 or -errno after one msg_error (the --host-netns cannot be used). */
+/* host.c: finds the host's namespace. 0 or -errno after one msg_error: of --host-netns. */
 int host_find(struct discovery *d);
-/* Where the host is out of sight: names the own namespace's pod from what a container knows of itself. 0 or -ENOMEM. */
+/*
+ * Where the host is out of sight: names the own namespace's pod from what a container knows of
+ * itself. 0 or -ENOMEM.
+ */
 int sidecar_name(struct discovery *d);
 
 /* label.c: gives each namespace its labels, no two the same. 0 or -ENOMEM. */
 int labels_set(struct discovery *d);
 
-/* select.c: the selectors of namespaces, before labels; those of processes and pods, after. 0 or -ENOMEM. */
+/*
+ * select.c: the selectors of namespaces, before labels; those of processes and pods, after. 0 or
+ * -ENOMEM.
+ */
 int select_check(const struct target_options *opt);
 int select_namespaces(struct discovery *d);
 int select_processes(struct discovery *d);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Which network namespace is the host's; and, in a container that cannot see it, which pod the own one is. */
+/* Which network namespace is the host's; where that is out of sight, which pod we are in. */
 #include "discover.h"
 
 #include <errno.h>
@@ -92,7 +92,7 @@ static bool first_line(const char *path, char *line, size_t size)
 	return *line;
 }
 
-/* The pod this container is told it runs in: by the downward API, else by its service account and host name. */
+/* The pod this container is told it runs in: in its environment, else by service account. */
 static bool own_pod(struct pod_name *name)
 {
 	const char *namespace = getenv("POD_NAMESPACE"), *pod = getenv("POD_NAME");

@@ -84,7 +84,8 @@ static bool unicode_escape(struct json *j)
 
 	if (!hex4(j, &cp))
 		return false;
-	if (cp >= 0xd800 && cp < 0xdc00 && j->end - j->p >= 2 && j->p[0] == '\\' && j->p[1] == 'u') {
+	if (cp >= 0xd800 && cp < 0xdc00 && j->end - j->p >= 2 && j->p[0] == '\\' &&
+	    j->p[1] == 'u') {
 		j->p += 2;
 		if (!hex4(j, &low))
 			return false;
@@ -297,7 +298,8 @@ int json_i64(const struct json *j, int64_t *value)
 {
 	bool minus = j->text[0] == '-';
 	uint64_t magnitude;
-	int err = j->cut ? -ERANGE : parse_u64(j->text + minus, 0, (uint64_t)INT64_MAX + minus, &magnitude);
+	int err = j->cut ? -ERANGE
+			 : parse_u64(j->text + minus, 0, (uint64_t)INT64_MAX + minus, &magnitude);
 
 	if (!err)
 		*value = (int64_t)(minus ? -magnitude : magnitude);

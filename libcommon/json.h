@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A pull scanner for JSON (RFC 8259): the caller asks for one token after the other, nothing is allocated and no tree
- * is built. Strict: what it reaches the end of without an error is well-formed. Bounded: 64 levels, and a string is
- * kept up to JSON_TEXT_MAX bytes.
+ * A pull scanner for JSON (RFC 8259): the caller asks for one token after the other, nothing is
+ * allocated and no tree is built. Strict: what it reaches the end of without an error is
+ * well-formed. Bounded: 64 levels, and a string is kept up to JSON_TEXT_MAX bytes.
  *
  *	json_init(&j, text, len);
  *	if (json_next(&j) == JSON_OBJECT)
@@ -35,8 +35,8 @@ struct json {
 	enum json_token token; /* the last one given */
 	unsigned int depth;    /* objects and arrays that are open */
 	/*
-	 * Of a key or string: unescaped, NUL-terminated, and possibly with NULs inside. Of a number: as written. `cut`:
-	 * it was longer and only its beginning is here.
+	 * Of a key or string: unescaped, NUL-terminated, and possibly with NULs inside. Of a
+	 * number: as written. `cut`: it was longer and only its beginning is here.
 	 */
 	char text[JSON_TEXT_MAX + 1];
 	size_t len;
@@ -50,7 +50,10 @@ struct json {
 /* Starts on len bytes of text, which must stay. */
 void json_init(struct json *j, const char *text, size_t len);
 enum json_token json_next(struct json *j);
-/* After JSON_KEY: passes over its value; after JSON_OBJECT or JSON_ARRAY: to its end. False: an error was met. */
+/*
+ * After JSON_KEY: passes over its value; after JSON_OBJECT or JSON_ARRAY: to its end. False: an
+ * error was met.
+ */
 bool json_skip(struct json *j);
 /* Whether the key or string last given is just this. */
 bool json_is(const struct json *j, const char *text);

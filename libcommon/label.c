@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What a network namespace is called: by its pod, else by what else is known of it; no two the same. */
+/* What a network namespace is called: by its pod or what else is known of it; no two alike. */
 #include "discover.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 
 #define HOST_NETWORK "hostNetwork"
 
-/* No name of Kubernetes' is a lone dash, or has a colon or a capital: none of ours can be taken for one. */
+/* Kubernetes' names have no colon and no capital, and are no dash: ours cannot be one. */
 #define NO_NAMESPACE "-"
 
 /* `netns:<inode>`, or the lowest pid where the number is not to be seen. */
@@ -55,7 +55,8 @@ static void label_pod(struct discovery *d, struct group *g)
 	if (g->nested) {
 		const char *number = number_label(d, g);
 
-		g->label = g->label && number ? arena_printf(&d->arena, "%s:%s", g->label, number) : NULL;
+		g->label = g->label && number ? arena_printf(&d->arena, "%s:%s", g->label, number)
+					      : NULL;
 	}
 }
 
@@ -71,7 +72,10 @@ static void label(struct discovery *d, struct group *g)
 	}
 }
 
-/* The second namespace of the same name (a pod that was replaced and still ends, say) gets its number appended. */
+/*
+ * The second namespace of the same name (a pod that was replaced and still ends, say) gets its
+ * number appended.
+ */
 static int make_unique(struct discovery *d, struct dict *used, struct group *g)
 {
 	for (int again = 0; again < 2; again++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Network namespaces that a file holds, with or without a process in them: `ip netns`, CNI, docker, any path. */
+/* Network namespaces that a file holds, with or without processes: of `ip netns`, CNI, docker. */
 #include "discover.h"
 
 #include <dirent.h>
@@ -44,10 +44,11 @@ static bool is_name(const char *name)
 }
 
 /*
- * The namespace with this number. The file becomes its mount where it is the only way in, or where the name is one that
- * people know it by.
+ * The namespace with this number. The file becomes its mount where it is the only way in, or where
+ * the name is one that people know it by.
  */
-static int group_of_mount(struct discovery *d, uint64_t netns, const char *path, const char *name, struct group **group)
+static int group_of_mount(struct discovery *d, uint64_t netns, const char *path, const char *name,
+			  struct group **group)
 {
 	struct group *g = group_get(d, &d->by_netns, netns);
 
@@ -62,7 +63,10 @@ static int group_of_mount(struct discovery *d, uint64_t netns, const char *path,
 	return g->mount && (!name || !is_name(name) || g->mount_name) ? 0 : -ENOMEM;
 }
 
-/* `DIR/ns/net` of a process that may not be looked at: DIR/net/dev still tells which of the known ones it is. */
+/*
+ * `DIR/ns/net` of a process that may not be looked at: DIR/net/dev still tells which of the known
+ * ones it is.
+ */
 static struct group *group_of_refused(struct discovery *d, const char *path)
 {
 	static const char end[] = "/ns/net";
@@ -80,7 +84,7 @@ static struct group *group_of_refused(struct discovery *d, const char *path)
 	return dict_get(&d->by_key, &key, sizeof(key));
 }
 
-/* A file that was found to be on nsfs: is it a network's? Opening it only now cannot do anything else. */
+/* Whether a file that is on nsfs (so that opening it does no harm) is a network's. */
 static bool is_netns(const char *path)
 {
 	auto_close int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -112,7 +116,10 @@ int mount_by_path(struct discovery *d, const char *path, struct group **group)
 	return is_netns(path) ? group_of_mount(d, netns, path, NULL, group) : -EINVAL;
 }
 
-/* `ln -s /proc/PID/ns/net /run/netns/NAME`, as `ip netns` understands it: the process gives the namespace. */
+/*
+ * `ln -s /proc/PID/ns/net /run/netns/NAME`, as `ip netns` understands it: the process gives the
+ * namespace.
+ */
 static struct group *group_of_link(struct discovery *d, int dir, const char *name)
 {
 	char link[64];
@@ -127,8 +134,12 @@ static struct group *group_of_link(struct discovery *d, int dir, const char *nam
 	return p ? p->group : NULL;
 }
 
-/* One file in a directory of namespaces. With `known`, only if it is of one of those that were met already. */
-static int entry(struct discovery *d, int dir, const char *place, const char *name, bool known, struct group **group)
+/*
+ * One file in a directory of namespaces. With `known`, only if it is of one of those that were met
+ * already.
+ */
+static int entry(struct discovery *d, int dir, const char *place, const char *name, bool known,
+		 struct group **group)
 {
 	auto_close int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	auto_free char *path = NULL;
@@ -149,7 +160,8 @@ static int entry(struct discovery *d, int dir, const char *place, const char *na
 	return group_of_mount(d, netns, path, name, group);
 }
 
-static int entry_by_name(struct discovery *d, const char *place, const char *name, struct group **group)
+static int entry_by_name(struct discovery *d, const char *place, const char *name,
+			 struct group **group)
 {
 	auto_close int dir = root_open(d->roots, place, O_PATH | O_DIRECTORY);
 
@@ -179,15 +191,15 @@ static int scan_entry(struct discovery *d, int dir, const char *place, const cha
 {
 	struct group *group;
 	/*
-	 * Where some are known by key alone, this may be one of them; and those who may not see inode numbers could
-	 * not enter it anyway: better not listed than listed twice.
+	 * Where some are known by key alone, this may be one of them; and those who may not see
+	 * inode numbers could not enter it anyway: better not listed than listed twice.
 	 */
 	int err = entry(d, dir, place, name, d->unjoined, &group);
 
 	if (err == -ESTALE && !d->said->propagation) {
 		d->said->propagation = true;
-		msg_verbose("%s/%s/%s is not a namespace here: its mount did not propagate", d->roots->rootfs, place,
-			    name);
+		msg_verbose("%s/%s/%s is not a namespace here: its mount did not propagate",
+			    d->roots->rootfs, place, name);
 	}
 	return err == -ENOMEM ? err : 0;
 }

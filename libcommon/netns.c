@@ -51,8 +51,8 @@ static bool is_own(const struct target *t)
 }
 
 /*
- * A file of the namespace as descriptor. What stands at the path by now may be another namespace: a pid is used
- * again, a name too.
+ * A file of the namespace as descriptor. What stands at the path by now may be another namespace: a
+ * pid is used again, a name too.
  */
 static int open_checked(const struct target *t, const char *path)
 {
@@ -80,8 +80,8 @@ static int netns_open(const struct target *t)
 	int fd = -ESRCH;
 
 	for (size_t i = 0; i < t->npids; i++) {
-		if (snprintf(path, sizeof(path), "%s/%d/ns/net", t->roots->procfs, (int)t->pids[i]) >=
-		    (int)sizeof(path))
+		if (snprintf(path, sizeof(path), "%s/%d/ns/net", t->roots->procfs,
+			     (int)t->pids[i]) >= (int)sizeof(path))
 			return -ENAMETOOLONG;
 		fd = open_checked(t, path);
 		if (fd >= 0)

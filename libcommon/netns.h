@@ -8,9 +8,10 @@
 struct target;
 
 /*
- * Calls fn(arg) inside the target's network namespace and returns its result; back again before it returns. The
- * own namespace is not entered, so it needs no capability. -EPERM/-EACCES: refused (CAP_SYS_ADMIN, and
- * CAP_SYS_PTRACE to get at a foreign process); -ESRCH: the namespace is gone. Ends the program (EXIT_FAILED) if it cannot return: every later number would be another's.
+ * Calls fn(arg) inside the target's network namespace and returns its result; back again before it
+ * returns. The own namespace is not entered, so it needs no capability. -EPERM/-EACCES: refused
+ * (CAP_SYS_ADMIN, and CAP_SYS_PTRACE to get at a foreign process); -ESRCH: the namespace is gone.
+ * Ends the program (EXIT_FAILED) if it cannot return: every later number would be another's.
  */
 int netns_call(const struct target *t, int (*fn)(void *arg), void *arg);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Which pod a network namespace belongs to. Processes of other pods enter it, pods make further ones inside, so a
- * namespace is only that pod's whose oldest process lives there.
+ * Which pod a network namespace belongs to. Processes of other pods enter it, pods make further
+ * ones inside, so a namespace is only that pod's whose oldest process lives there.
  */
 #include "discover.h"
 
@@ -11,7 +11,7 @@
 #include "pod.h"
 #include "util.h"
 
-/* Containers of one namespace that are asked for a pod UID by their mounts, where no cgroup has one. */
+/* Containers of a namespace whose mounts are searched for a pod UID, where no cgroup has one. */
 #define MOUNTINFO_TRIES 16
 
 static int pod_take_name(struct discovery *d, struct pod *pod, const struct pod_name *name)
@@ -107,10 +107,11 @@ static int pod_of_level(struct discovery *d, const struct cgroup_pod *level, str
 }
 
 /*
- * Outermost first, and the first that something on disk names: a container with a cgroup subtree of its own can call
- * levels of it as it likes, and of nested clusters only one is this root's.
+ * Outermost first, and the first that something on disk names: a container with a cgroup subtree of
+ * its own can call levels of it as it likes, and of nested clusters only one is this root's.
  */
-static int member_of_pod(struct discovery *d, const struct cgroup *cg, struct membership *m, const char **container)
+static int member_of_pod(struct discovery *d, const struct cgroup *cg, struct membership *m,
+			 const char **container)
 {
 	const struct cgroup_pod *level = cg->pods;
 	struct pod *pod;
@@ -169,7 +170,8 @@ const struct membership *membership_get(struct discovery *d, const char *text, s
 }
 
 /* A pod UID from the mounts of this process, for all that share its cgroup. */
-static int pod_by_mounts(struct discovery *d, struct group *g, const struct proc *p, struct buf *text)
+static int pod_by_mounts(struct discovery *d, struct group *g, const struct proc *p,
+			 struct buf *text)
 {
 	char uid[POD_UID_MAX + 1];
 	struct pod *pod;
@@ -206,7 +208,10 @@ static int pods_by_mounts(struct discovery *d, struct group *g)
 	return err;
 }
 
-/* Says of each process which pod it counts for: where the cgroup of one tells a pod's UID, the others do not. */
+/*
+ * Says of each process which pod it counts for: where the cgroup of one tells a pod's UID, the
+ * others do not.
+ */
 static int pods_of_group(struct discovery *d, struct group *g)
 {
 	bool by_uid = false, any = false;
@@ -241,7 +246,9 @@ static uint64_t start_of(const struct discovery *d, pid_t pid, struct buf *text)
 	uint64_t start;
 
 	/* A pid that is used again by now started later, so it is never taken for the oldest. */
-	return proc_text(d, pid, "stat", text) && stat_start(text->data, &start) ? start : UINT64_MAX;
+	if (!proc_text(d, pid, "stat", text) || !stat_start(text->data, &start))
+		return UINT64_MAX;
+	return start;
 }
 
 static bool is_older(uint64_t start, pid_t pid, uint64_t than_start, pid_t than_pid)
@@ -249,7 +256,10 @@ static bool is_older(uint64_t start, pid_t pid, uint64_t than_start, pid_t than_
 	return start < than_start || (start == than_start && pid < than_pid);
 }
 
-/* The home of each pod; start times are read only for pods in several namespaces, and those they share one with. */
+/*
+ * The home of each pod; start times are read only for pods in several namespaces, and those they
+ * share one with.
+ */
 static void homes_find(struct discovery *d)
 {
 	struct buf text = { 0 };
@@ -257,7 +267,8 @@ static void homes_find(struct discovery *d)
 	for (size_t i = 0; i < d->nprocs; i++) {
 		struct pod *pod = d->procs[i].pod;
 
-		if (pod && (pod->ngroups > 1 || (d->procs[i].group->npods > 1 && d->procs[i].group != d->host)))
+		if (pod && (pod->ngroups > 1 ||
+			    (d->procs[i].group->npods > 1 && d->procs[i].group != d->host)))
 			pod->contested = true;
 	}
 	for (size_t i = 0; i < d->nprocs; i++) {
@@ -292,7 +303,10 @@ static void owner_set(struct group *g)
 			g->pod = p->pod;
 	}
 	g->orphan = oldest && !g->pod;
-	/* What a pod made inside itself; one with a name of its own is rather the work of a CNI or an administrator. */
+	/*
+	 * What a pod made inside itself; one with a name of its own is rather the work of a CNI or
+	 * an administrator.
+	 */
 	g->nested = g->orphan && !g->mount && !g->mount_name;
 	if (g->nested)
 		g->pod = oldest->pod;

@@ -42,8 +42,8 @@ static bool is_subdomain(const char *s, size_t len)
 	}
 }
 
-bool pod_name_set(struct pod_name *name, const char *namespace, size_t namespace_len, const char *pod,
-		  size_t pod_len)
+bool pod_name_set(struct pod_name *name, const char *namespace, size_t namespace_len,
+		  const char *pod, size_t pod_len)
 {
 	if (namespace_len > POD_NAMESPACE_MAX || !is_label(namespace, namespace_len) ||
 	    pod_len > POD_NAME_MAX || !is_subdomain(pod, pod_len))
@@ -55,7 +55,10 @@ bool pod_name_set(struct pod_name *name, const char *namespace, size_t namespace
 	return true;
 }
 
-/* The two texts before the first and second `_`, which neither a namespace nor a pod can have; *rest follows them. */
+/*
+ * The two texts before the first and second `_`, which neither a namespace nor a pod can have;
+ * *rest follows them.
+ */
 static bool split2(const char *file, size_t *first, size_t *second, const char **rest)
 {
 	*first = strcspn(file, "_");
@@ -194,7 +197,8 @@ static void table_fill(struct table *t, DIR *dir, bool by_uid)
 	const struct dirent *e;
 
 	while ((e = readdir(dir))) {
-		if (by_uid ? !pod_log_split(e->d_name, &name) : !container_log_split(e->d_name, &name, id))
+		if (by_uid ? !pod_log_split(e->d_name, &name)
+			   : !container_log_split(e->d_name, &name, id))
 			continue;
 		if (table_add(t, by_uid ? name.uid : id, &name))
 			break;
@@ -260,7 +264,8 @@ static bool table_find(struct pods *p, struct table *t, const char *key, struct 
 		if (t->n)
 			row = bsearch(&want, t->rows, t->n, sizeof(*t->rows), row_cmp);
 	}
-	return row && pod_name_set(name, row->namespace, strlen(row->namespace), row->pod, strlen(row->pod));
+	return row && pod_name_set(name, row->namespace, strlen(row->namespace), row->pod,
+				   strlen(row->pod));
 }
 
 bool pod_by_uid(struct pods *p, const char *uid, struct pod_name *name)

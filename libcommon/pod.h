@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From pod UID or container ID to the pod's name, by what kubelet and runtime leave on disk: the names of log
- * directories, the names of log files, the runtime's configuration of a container. No API, no socket.
+ * From pod UID or container ID to the pod's name, by what kubelet and runtime leave on disk: the
+ * names of log directories, the names of log files, the runtime's configuration of a container. No
+ * API, no socket.
  */
 #ifndef SKOOP_POD_H
 #define SKOOP_POD_H
@@ -24,19 +25,25 @@ struct pod_name {
 	const char *source;
 };
 
-/* Fills in namespace and pod if both are names Kubernetes allows (DNS-1123 label and subdomain), else false. */
-bool pod_name_set(struct pod_name *name, const char *namespace, size_t namespace_len, const char *pod,
-		  size_t pod_len);
+/*
+ * Fills in namespace and pod if both are names Kubernetes allows (DNS-1123 label and subdomain),
+ * else false.
+ */
+bool pod_name_set(struct pod_name *name, const char *namespace, size_t namespace_len,
+		  const char *pod, size_t pod_len);
 
 /* A directory in /var/log/pods: `<namespace>_<pod>_<uid>`. */
 bool pod_log_split(const char *file, struct pod_name *name);
 /*
- * A link in /var/log/containers: `<pod>_<namespace>_<container>-<id>.log`. False, too, where the file name limit cut
- * the ID.
+ * A link in /var/log/containers: `<pod>_<namespace>_<container>-<id>.log`. False, too, where the
+ * file name limit cut the ID.
  */
 bool container_log_split(const char *file, struct pod_name *name, char id[CONTAINER_ID_LEN + 1]);
 
-/* The names known so far; lives as long as its user, the directories are read again when they changed. */
+/*
+ * The names known so far; lives as long as its user, the directories are read again when they
+ * changed.
+ */
 struct pods;
 /* pod_logs: the directory given by option, NULL: the one below the root. NULL: out of memory. */
 struct pods *pods_open(const struct roots *roots, const char *pod_logs);

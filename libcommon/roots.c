@@ -134,7 +134,7 @@ static int open_in_root(int root, const char *path, int flags)
 /* One component after the other, none of them a link. */
 static int open_by_steps(int root, const char *path, int flags)
 {
-	int at = root, next, err;
+	int at = root, next, step, err;
 
 	for (;;) {
 		size_t len = strcspn(path, "/");
@@ -148,7 +148,8 @@ static int open_by_steps(int root, const char *path, int flags)
 		if (!err) {
 			memcpy(name, path, len);
 			name[len] = '\0';
-			next = openat(at, name, (last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC);
+			step = last ? flags : O_PATH | O_DIRECTORY;
+			next = openat(at, name, step | O_NOFOLLOW | O_CLOEXEC);
 			err = next < 0 ? -errno : 0;
 		}
 		if (at != root)
@@ -183,7 +184,7 @@ static bool name_is_usable(const char *name)
 	return uid_valid(name, strlen(name)) && *name != '.';
 }
 
-/* The machine's own host name, in this UTS namespace or, where that is a container's, in the file. */
+/* The machine's host name: of this UTS namespace or, where that is a container's, in the file. */
 static bool host_name(const struct roots *r, char *name, size_t size)
 {
 	/* The initial UTS namespace has this number on every kernel. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The pod of a container as its runtime has it on disk: the annotations it gave the container, from one JSON file. */
+/* The pod of a container as its runtime has it on disk: annotations in a JSON file. */
 #include "runtime.h"
 
 #include <errno.h>
@@ -22,12 +22,17 @@ static const struct scheme {
 	const char *at[3]; /* the objects to go into, NULL-terminated */
 	const char *keys[KEYS];
 } schemes[] = {
-	[RUNTIME_CONTAINERD] = { "containerd annotations", { "annotations" },
-				 { "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name",
+	[RUNTIME_CONTAINERD] = { "containerd annotations",
+				 { "annotations" },
+				 { "io.kubernetes.cri.sandbox-namespace",
+				   "io.kubernetes.cri.sandbox-name",
 				   "io.kubernetes.cri.sandbox-uid" } },
-	[RUNTIME_CRIO] = { "CRI-O annotations", { "annotations" },
-			   { "io.kubernetes.pod.namespace", "io.kubernetes.pod.name", "io.kubernetes.pod.uid" } },
-	[RUNTIME_DOCKER] = { "docker labels", { "Config", "Labels" },
+	[RUNTIME_CRIO] = { "CRI-O annotations",
+			   { "annotations" },
+			   { "io.kubernetes.pod.namespace", "io.kubernetes.pod.name",
+			     "io.kubernetes.pod.uid" } },
+	[RUNTIME_DOCKER] = { "docker labels",
+			     { "Config", "Labels" },
 			     { "io.kubernetes.pod.namespace", "io.kubernetes.pod.name",
 			       "io.kubernetes.pod.uid" } },
 };
@@ -69,7 +74,8 @@ static void take_value(struct json *j, const char *const keys[KEYS], struct valu
 }
 
 /* Within an object: goes into the one named at[0], or takes the values where that is the last. */
-static void walk(struct json *j, const char *const *at, const char *const keys[KEYS], struct values *v)
+static void walk(struct json *j, const char *const *at, const char *const keys[KEYS],
+		 struct values *v)
 {
 	while (json_next(j) == JSON_KEY) {
 		if (!*at) {
@@ -97,7 +103,8 @@ int runtime_parse(enum runtime runtime, const char *text, size_t len, struct pod
 		walk(&j, s->at, s->keys, &v);
 	if (j.token == JSON_ERROR || json_next(&j) != JSON_END)
 		return -EBADMSG;
-	if (!pod_name_set(name, v.text[NAMESPACE], strlen(v.text[NAMESPACE]), v.text[POD], strlen(v.text[POD])))
+	if (!pod_name_set(name, v.text[NAMESPACE], strlen(v.text[NAMESPACE]), v.text[POD],
+			  strlen(v.text[POD])))
 		return -ENOENT;
 	name->uid[0] = '\0';
 	if (uid_valid(v.text[UID], strlen(v.text[UID])))
@@ -131,7 +138,8 @@ int runtime_pod(const struct roots *roots, const char *id, struct pod_name *name
 		if (!err)
 			err = runtime_parse(places[i].runtime, b.data, b.len, name);
 		if (err == -EBADMSG || err == -EFBIG)
-			msg_verbose("%s: %s", path, err == -EFBIG ? "larger than 4 MiB" : "no valid JSON");
+			msg_verbose("%s: %s", path,
+				    err == -EFBIG ? "larger than 4 MiB" : "no valid JSON");
 		if (!err || err == -EACCES)
 			result = err;
 		buf_free(&b);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The processes of PROCFS and the network namespaces they are in. A namespace is known by its inode number or, where
- * the link is refused (it takes CAP_SYS_PTRACE), by its key: procfs gives net/dev an inode number of its own in each
- * namespace, which anybody may ask for.
+ * The processes of PROCFS and the network namespaces they are in. A namespace is known by its inode
+ * number or, where the link is refused (it takes CAP_SYS_PTRACE), by its key: procfs gives net/dev
+ * an inode number of its own in each namespace, which anybody may ask for.
  */
 #include "discover.h"
 
@@ -60,6 +60,8 @@ static bool text_at(int dirfd, const char *path, struct buf *b)
 	auto_close int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
 
 	b->len = 0;
+	if (b->data)
+		*b->data = '\0';
 	return fd >= 0 && !buf_read(b, fd, PROC_TEXT_MAX);
 }
 
@@ -130,7 +132,10 @@ static int proc_namespace(struct discovery *d, int dir, struct proc *p)
 
 static int proc_scan(struct discovery *d, const char *name, pid_t pid, struct buf *text)
 {
-	/* Once the process is gone this handle gives ESRCH, and never shows a later process of the same pid. */
+	/*
+	 * Once the process is gone this handle gives ESRCH, and never shows a later process of the
+	 * same pid.
+	 */
 	auto_close int dir = openat(d->procfd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct proc *p = dir < 0 ? NULL : proc_add(d);
 	int err;
@@ -173,7 +178,10 @@ static int scan_all(struct discovery *d, DIR *dir)
 	return err;
 }
 
-/* The reader's own namespace: both numbers can always be had, so it also joins the two for others in it. */
+/*
+ * The reader's own namespace: both numbers can always be had, so it also joins the two for others
+ * in it.
+ */
 static int own_add(struct discovery *d)
 {
 	struct stat st;
@@ -189,7 +197,9 @@ static int own_add(struct discovery *d)
 	return 0;
 }
 
-/* Processes known by key join the namespace with that key and an inode number, or make one without. */
+/*
+ * Processes known by key join the namespace with that key and an inode number, or make one without.
+ */
 static int join_keys(struct discovery *d)
 {
 	for (struct group *g = d->groups; g; g = g->next) {
@@ -228,7 +238,10 @@ static int by_group(const void *a, const void *b)
 	return by_pid(a, b);
 }
 
-/* Namespaces in the order of their lowest pids, those without a process behind them; processes by namespace, then pid. */
+/*
+ * Namespaces in the order of their lowest pids, those without a process behind them; processes by
+ * namespace, then pid.
+ */
 static void sort_all(struct discovery *d)
 {
 	struct group *empty = NULL, **tail = &d->groups, **empty_tail = &empty;
@@ -260,7 +273,10 @@ static void sort_all(struct discovery *d)
 		;
 }
 
-/* Whether the file system at procfd has the hidepid option: asked of our mount table, by device number. */
+/*
+ * Whether the file system at procfd has the hidepid option: asked of our mount table, by device
+ * number.
+ */
 static bool has_hidepid(int procfd)
 {
 	char device[32];

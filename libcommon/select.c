@@ -16,7 +16,10 @@
 #define CANDIDATES_SHOWN 5
 
 static const char *const option_names[] = {
-	[SEL_NETNS] = "--netns", [SEL_PID] = "--pid", [SEL_CONTAINER] = "--container", [SEL_POD] = "--pod",
+	[SEL_NETNS] = "--netns",
+	[SEL_PID] = "--pid",
+	[SEL_CONTAINER] = "--container",
+	[SEL_POD] = "--pod",
 	[SEL_HOST] = "--host",
 };
 
@@ -44,26 +47,44 @@ static const char *container_digits(const char *text)
 	return scheme ? scheme + 3 : text;
 }
 
+static bool is_container(const char *digits)
+{
+	size_t len = strlen(digits);
+
+	return len >= CONTAINER_DIGITS_MIN && len <= CONTAINER_ID_LEN &&
+	       strspn(digits, "0123456789abcdefABCDEF") == len;
+}
+
+/* NAME or NAMESPACE/NAME, patterns perhaps. */
+static bool is_pod(const char *text)
+{
+	const char *slash = strchr(text, '/');
+
+	return !slash || (slash != text && slash[1] && !strchr(slash + 1, '/'));
+}
+
+/* What a selector should have been, NULL: it is. */
 static const char *fault(const struct selector *s)
 {
-	const char *slash;
 	uint64_t pid;
-	size_t len;
 
 	switch (s->kind) {
 	case SEL_NETNS:
-		return strncmp(s->text, "pid:", 4) || pid_of(s->text) ? NULL : "takes a number after pid:";
+		if (!strncmp(s->text, "pid:", 4) && !pid_of(s->text))
+			return "takes a number after pid:";
+		break;
 	case SEL_PID:
-		return parse_u64(s->text, 1, INT32_MAX, &pid) ? "takes the number of a process" : NULL;
+		if (parse_u64(s->text, 1, INT32_MAX, &pid))
+			return "takes the number of a process";
+		break;
 	case SEL_CONTAINER:
-		len = strlen(container_digits(s->text));
-		return len < CONTAINER_DIGITS_MIN || len > CONTAINER_ID_LEN ||
-			       strspn(container_digits(s->text), "0123456789abcdefABCDEF") != len ?
-			       "takes 6 to 64 hexadecimal digits" : NULL;
+		if (!is_container(container_digits(s->text)))
+			return "takes 6 to 64 hexadecimal digits";
+		break;
 	case SEL_POD:
-		slash = strchr(s->text, '/');
-		return slash && (slash == s->text || !slash[1] || strchr(slash + 1, '/')) ?
-			       "takes NAME or NAMESPACE/NAME" : NULL;
+		if (!is_pod(s->text))
+			return "takes NAME or NAMESPACE/NAME";
+		break;
 	case SEL_HOST:
 		break;
 	}
@@ -84,13 +105,22 @@ int select_check(const struct target_options *opt)
 	return 0;
 }
 
-/* Selector i found nothing; `why`, in brackets, may say more. `caps`: for lack of which something was not searched. */
+/*
+ * Selector i found nothing; `why`, in brackets, may say more. `caps`: for lack of which something
+ * was not searched.
+ */
 static int miss(struct discovery *d, size_t i, const char *why, uint64_t caps)
 {
 	const struct selector *s = &d->opt->selectors[i];
+	struct buf b = { 0 };
 
-	d->missing[i] = arena_printf(&d->arena, "%s%s%s%s%s%s", option_names[s->kind], s->text ? " " : "",
-				     s->text ? s->text : "", why ? " (" : "", why ? why : "", why ? ")" : "");
+	buf_str(&b, option_names[s->kind]);
+	if (s->text)
+		buf_printf(&b, " %s", s->text);
+	if (why)
+		buf_printf(&b, " (%s)", why);
+	d->missing[i] = b.failed ? NULL : arena_str(&d->arena, b.data, b.len);
+	buf_free(&b);
 	/* Whoever cannot see all processes may have missed the one. */
 	if (d->hidepid || d->refused)
 		caps |= CAP_TO_MASK(CAP_SYS_PTRACE);
@@ -111,12 +141,13 @@ static int select_netns(struct discovery *d, size_t i)
 		g = p ? p->group : NULL;
 	} else if (strchr(text, '/')) {
 		err = mount_by_path(d, text, &g);
-	} else if (inode) {
-		g = dict_get(&d->by_netns, &inode, sizeof(inode));
-		if (d->unjoined)
-			caps = CAP_TO_MASK(CAP_SYS_PTRACE);
 	} else {
-		err = mount_by_name(d, text, &g);
+		g = inode ? dict_get(&d->by_netns, &inode, sizeof(inode)) : NULL;
+		/* A name may be digits, too. */
+		if (!g)
+			err = mount_by_name(d, text, &g);
+		if (inode && d->unjoined)
+			caps = CAP_TO_MASK(CAP_SYS_PTRACE);
 	}
 	if (err == -ENOMEM)
 		return err;
@@ -262,8 +293,8 @@ static bool select_host_pods(struct discovery *d, size_t i, const char *pattern)
 		named = named ? named : p->pod;
 	}
 	if (named && !d->said->host_pod[i])
-		msg_warn("pod %s/%s%s the host network: counters are the node's", named->namespace, named->name,
-			 other ? " and others use" : " uses");
+		msg_warn("pod %s/%s%s the host network: counters are the node's",
+			 named->namespace, named->name, other ? " and others use" : " uses");
 	d->said->host_pod[i] |= named != NULL;
 	return named;
 }
@@ -292,7 +323,9 @@ static int select_pod(struct discovery *d, size_t i)
 	}
 	if (found)
 		return 0;
-	return miss(d, i, NULL, unnamed && pods_denied(d->pods) ? CAP_TO_MASK(CAP_DAC_READ_SEARCH) : 0);
+	if (unnamed && pods_denied(d->pods))
+		return miss(d, i, NULL, CAP_TO_MASK(CAP_DAC_READ_SEARCH));
+	return miss(d, i, NULL, 0);
 }
 
 int select_processes(struct discovery *d)

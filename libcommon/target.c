@@ -131,7 +131,8 @@ static const char *container_of(const struct group *g)
 	return NULL;
 }
 
-static int target_set(const struct target_finder *f, struct discovery *d, const struct group *g, struct target *t)
+static int target_set(const struct target_finder *f, struct discovery *d, const struct group *g,
+		      struct target *t)
 {
 	*t = (struct target){
 		.node = f->node, .namespace = g->namespace, .pod = g->label,
@@ -186,8 +187,12 @@ static int targets_fill(const struct target_finder *f, struct discovery *d, stru
 	return 0;
 }
 
-/* What a missing privilege kept from being seen, once a run; of selectors that found nothing the caller speaks. */
-static void tell_denied(const struct target_finder *f, struct discovery *d, const struct targets *ts)
+/*
+ * What a missing privilege kept from being seen, once a run; of selectors that found nothing the
+ * caller speaks.
+ */
+static void tell_denied(const struct target_finder *f, struct discovery *d,
+			const struct targets *ts)
 {
 	bool unnamed = false;
 
@@ -196,11 +201,13 @@ static void tell_denied(const struct target_finder *f, struct discovery *d, cons
 	for (const struct group *g = d->groups; g; g = g->next)
 		unnamed |= g != d->host && g->pod && !g->pod->name;
 	if (d->hidepid)
-		msg_warn("%s is mounted with hidepid: other processes cannot be seen", f->roots.procfs);
+		msg_warn("%s is mounted with hidepid: other processes cannot be seen",
+			 f->roots.procfs);
 	else if (d->refused)
 		msg_warn("%zu processes skipped: need CAP_SYS_PTRACE", d->refused);
 	if (unnamed && pods_denied(d->pods))
-		msg_warn("pods without a name: %s cannot be read, need CAP_DAC_READ_SEARCH", f->roots.pod_logs);
+		msg_warn("pods without a name: %s cannot be read, need CAP_DAC_READ_SEARCH",
+			 f->roots.pod_logs);
 	d->said->denied = d->hidepid || d->refused || (unnamed && pods_denied(d->pods));
 }
 
@@ -222,7 +229,9 @@ int targets_load(struct target_finder *f, struct targets **result)
 {
 	struct targets *ts = calloc(1, sizeof(*ts));
 	struct arena *arena = calloc(1, sizeof(*arena));
-	struct discovery d = { .opt = f->opt, .roots = &f->roots, .pods = f->pods, .said = &f->said };
+	struct discovery d = {
+		.opt = f->opt, .roots = &f->roots, .pods = f->pods, .said = &f->said
+	};
 	int err = ts && arena ? 0 : -ENOMEM;
 
 	d.by_netns.arena = d.by_key.arena = d.memberships.arena = &d.arena;

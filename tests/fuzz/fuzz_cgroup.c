@@ -7,7 +7,8 @@
 
 static void check_id(const char *id)
 {
-	assert(!*id || (strlen(id) == CONTAINER_ID_LEN && strspn(id, "0123456789abcdef") == CONTAINER_ID_LEN));
+	assert(!*id || (strlen(id) == CONTAINER_ID_LEN &&
+			strspn(id, "0123456789abcdef") == CONTAINER_ID_LEN));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -18,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cgroup_parse(text, &cg);
 	assert(cg.npods <= CGROUP_PODS);
 	for (size_t i = 0; i < cg.npods; i++) {
-		assert(uid_valid(cg.pods[i].uid, strlen(cg.pods[i].uid)) && !strchr(cg.pods[i].uid, '_'));
+		assert(uid_valid(cg.pods[i].uid, strlen(cg.pods[i].uid)) &&
+		       !strchr(cg.pods[i].uid, '_'));
 		check_id(cg.pods[i].container);
 		assert(strstr(text, "pod"));
 	}

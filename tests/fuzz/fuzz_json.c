@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* JSON as runtimes write it: the scanner keeps its bounds, and what it takes for an end is one however it got there. */
+/*
+ * JSON as runtimes write it: the scanner keeps its bounds, and what it takes for an end is one
+ * however it got there.
+ */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (runtime_parse((enum runtime)runtime, text, size, &name))
 			continue;
 		assert(end == JSON_END);
-		assert(pod_name_set(&again, name.namespace, strlen(name.namespace), name.pod, strlen(name.pod)));
+		assert(pod_name_set(&again, name.namespace, strlen(name.namespace), name.pod,
+				    strlen(name.pod)));
 		assert(!*name.uid || uid_valid(name.uid, strlen(name.uid)));
 	}
 	return 0;

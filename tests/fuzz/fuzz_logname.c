@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Names in /var/log/pods and /var/log/containers: what is taken for one is put together again from its parts. */
+/*
+ * Names in /var/log/pods and /var/log/containers: what is taken for one is put together again from
+ * its parts.
+ */
 #include <assert.h>
 #include <stdio.h>
 

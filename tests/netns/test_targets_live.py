@@ -13,7 +13,8 @@ import uuid
 import pytest
 from skooplib import Netns, nstat, records, run, skoop, tool, values, wait_for
 
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
+# A user without any capability, and without other processes.
+NOBODY = ["setpriv", f"--reuid={60000 + os.getpid() % 5000}", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
 
 
 def cgroup_base():
@@ -325,6 +326,56 @@ def test_sidecar_host_network(root, sidecar):
     hosts.write_text("# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n")
     rows = sidecar.run(f"mount --bind {hosts} /etc/hosts; ", net=False)
     assert labels(rows) == [("hostNetwork", "hostNetwork", "yes", "/etc/hosts")]
+
+
+class DebugImage:
+    """A container image with nothing but the program, the system's libraries, and the node's root at /host."""
+
+    def __init__(self, root):
+        self.top = root / "image"
+        for name in ("usr", "proc", "host", "etc", "tmp"):
+            (self.top / name).mkdir(parents=True)
+        for name in ("bin", "lib", "lib64"):
+            if os.path.islink(f"/{name}"):
+                (self.top / name).symlink_to(os.readlink(f"/{name}"))
+        shutil.copy(root / "skoop", self.top)
+        self.setup = f"mount --bind /usr {self.top}/usr; mount --rbind {root} {self.top}/host; "
+
+    def run(self, setup, flags=(), prefix="", args="-v"):
+        clean = "env -u HOST_PROC -u HOST_SYS -u HOST_ROOT NODE_NAME=n"
+        script = f"{self.setup}{setup} {clean} chroot {self.top} /skoop targets -o tsv {args}; true"
+        done = run(["sh", "-ec", f"{prefix} exec unshare -m {' '.join(flags)} sh -ec '{script}'"])
+        return lines(done), done.stderr
+
+
+def test_debug_image_host_pids(root, pod):
+    """kubectl debug node: the node's pids, its root at /host, nothing given on the command line."""
+    image = DebugImage(root)
+    rows, err = image.run(f"mount --bind /proc {image.top}/proc;")
+    assert by_pid(rows, pod.child.pid)["target_pod"] == "web-0"
+    assert err == "skoop targets: the node's files are taken from /host\n"
+    rows, err = image.run(f"mount --bind /proc {image.top}/proc;", args="")
+    assert by_pid(rows, pod.child.pid)["target_pod"] == "web-0" and err == ""
+    # What is given is not guessed about.
+    rows, _ = image.run(f"mount --bind /proc {image.top}/proc;", args="--rootfs /")
+    assert by_pid(rows, pod.child.pid)["target_pod"] == f"uid:{pod.uid}"
+
+
+def test_debug_image_own_pids(root, pod):
+    """A pod of its own pids that has the node's /proc and root below /host."""
+    image, cgroup = DebugImage(root), Cgroup(f"kubepods/besteffort/pod{uuid.uuid4()}/{uuid.uuid4().hex * 2}")
+    (root / "proc").mkdir()
+    try:
+        rows, err = image.run(f"mount --bind {root}/outer {image.top}/host/proc; mount -t proc proc {image.top}/proc;",
+                              flags=["-p", "-f"],
+                              prefix=f"echo $$ > {cgroup.path}/cgroup.procs; mkdir {root}/outer; "
+                                     f"mount --bind /proc {root}/outer;")
+    finally:
+        subprocess.run(["umount", root / "outer"], check=True)
+        cgroup.close()
+    assert by_pid(rows, pod.child.pid)["target_pod"] == "web-0"
+    assert [r["pid"] for r in rows if r["host"] == "yes"] == ["1"]
+    assert err == "skoop targets: the node's files are taken from /host\n"
 
 
 CHURN = """

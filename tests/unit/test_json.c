@@ -96,7 +96,7 @@ static void test_tokens(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		print_message("%s\n", cases[i].text);
+		print_message("case %zu\n", i);
 		tokens(cases[i].text, strlen(cases[i].text), &b);
 		assert_string_equal(b.data, cases[i].want);
 	}

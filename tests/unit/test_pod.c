@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Pod names from what kubelet and runtime leave on disk, and files below a root that is not ours. */
+/*
+ * Pod names from what kubelet and runtime leave on disk, and files below a root that is not ours.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -121,7 +123,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A miss is remembered for the round only; a directory made in the same instant as the last look is found. */
+/*
+ * A miss is remembered for the round only; a directory made in the same instant as the last look is
+ * found.
+ */
 static void test_rounds(void **state)
 {
 	struct ground *g = *state;

@@ -150,7 +150,9 @@ static void test_rounds(void **state)
 	targets_free(third);
 }
 
-/* Targets that are not chosen are there all the same: the host's labels and late events need them. */
+/*
+ * Targets that are not chosen are there all the same: the host's labels and late events need them.
+ */
 static void test_selected(void **state)
 {
 	struct selector s[] = { { SEL_CONTAINER, "aaaaaaaa" }, { SEL_POD, "none/x" } };
@@ -174,7 +176,8 @@ static void test_selected(void **state)
 /* Where stderr goes to during a test. */
 static int stderr_to(struct node *n)
 {
-	int old = dup(STDERR_FILENO), fd = open(tree_path(&n->tree, "stderr"), O_RDWR | O_CREAT | O_TRUNC, 0600);
+	int old = dup(STDERR_FILENO),
+	    fd = open(tree_path(&n->tree, "stderr"), O_RDWR | O_CREAT | O_TRUNC, 0600);
 
 	assert_true(old >= 0 && fd >= 0);
 	dup2(fd, STDERR_FILENO);
@@ -204,13 +207,16 @@ static void test_said_once(void **state)
 	int old;
 
 	process(n, 300, "4026531840", "/kubepods/pod99999999-aaaa-4bbb-8ccc-dddddddddddd/x");
-	tree_file(&n->tree, "root/var/log/pods/kube-system_etcd_99999999-aaaa-4bbb-8ccc-dddddddddddd/a/0.log", "");
+	tree_file(&n->tree,
+		  "root/var/log/pods/kube-system_etcd_99999999-aaaa-4bbb-8ccc-dddddddddddd/a/0.log",
+		  "");
 	choose(n, s, 1);
 	old = stderr_to(n);
 	for (int i = 0; i < 3; i++)
 		targets_free(load(n));
 	assert_int_equal(stderr_lines(old, &b), 1);
-	assert_non_null(strstr(b.data, "pod kube-system/etcd uses the host network: counters are the node's"));
+	assert_non_null(strstr(
+		b.data, "pod kube-system/etcd uses the host network: counters are the node's"));
 	buf_free(&b);
 }
 
@@ -254,8 +260,8 @@ static void test_report(void **state)
 static void test_errors(void **state)
 {
 	static const struct selector wrong[] = {
-		{ SEL_PID, "x" }, { SEL_PID, "-1" }, { SEL_PID, "2147483648" }, { SEL_CONTAINER, "12345" },
-		{ SEL_POD, "/x" }, { SEL_NETNS, "pid:" },
+		{ SEL_PID, "x" },	    { SEL_PID, "-1" }, { SEL_PID, "2147483648" },
+		{ SEL_CONTAINER, "12345" }, { SEL_POD, "/x" }, { SEL_NETNS, "pid:" },
 	};
 	struct node *n = *state;
 	struct target_finder *f = NULL;
@@ -285,7 +291,9 @@ static void test_errors(void **state)
 
 static void test_roots(void **state)
 {
-	struct target_options opt = { .procfs = "/proc///", .sysfs = "/a/sys/", .rootfs = "/", .node = "n" };
+	struct target_options opt = {
+		.procfs = "/proc///", .sysfs = "/a/sys/", .rootfs = "/", .node = "n"
+	};
 	struct target_finder *f = NULL;
 
 	(void)state;

@@ -17,8 +17,8 @@ static const char *const complete_words[] = { "netns", "pid", "pod", "container"
 static unsigned int complete = COMPLETE_NOTHING;
 
 static const struct knob knobs[] = {
-	{ 0, "complete", "KIND", "Print the words that choose a netns, pid, pod or container", KNOB_WORD,
-	  &complete, .words = complete_words },
+	{ 0, "complete", "KIND", "Print the words that choose a netns, pid, pod or container",
+	  KNOB_WORD, &complete, .words = complete_words },
 	{}
 };
 
@@ -123,7 +123,8 @@ static void show_table(const struct targets *ts, const struct options *opt, stru
 
 	for (size_t c = 0; c < ARRAY_SIZE(columns); c++)
 		if (columns[c].title)
-			table_column(&table, columns[c].title, columns[c].type == NUMBER ? COL_RIGHT : 0, 0);
+			table_column(&table, columns[c].title,
+				     columns[c].type == NUMBER ? COL_RIGHT : 0, 0);
 	for (size_t i = 0; i < ts->n; i++) {
 		for (size_t c = 0; c < ARRAY_SIZE(columns) && ts->v[i].selected; c++) {
 			if (!columns[c].title)
@@ -265,8 +266,11 @@ static bool any_selected(const struct targets *ts)
 
 static int show(const struct targets *ts, const struct options *opt)
 {
-	static void (*const shows[])(const struct targets *ts, const struct options *opt, struct buf *b) = {
-		[OUT_TABLE] = show_table, [OUT_JSON] = show_json, [OUT_TSV] = show_tsv,
+	static void (*const shows[])(const struct targets *ts, const struct options *opt,
+				     struct buf *b) = {
+		[OUT_TABLE] = show_table,
+		[OUT_JSON] = show_json,
+		[OUT_TSV] = show_tsv,
 	};
 	struct buf b = { 0 };
 
