@@ -20,13 +20,12 @@ struct arena_chunk {
 void *arena_alloc(struct arena *a, size_t size)
 {
 	struct arena_chunk *c = a->chunks;
-	size_t room;
 
 	if (size > SIZE_MAX / 2)
 		return NULL;
 	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 	if (!c || c->size - c->used < size) {
-		room = size > CHUNK_SIZE ? size : CHUNK_SIZE;
+		size_t room = size > CHUNK_SIZE ? size : CHUNK_SIZE;
 		c = calloc(1, sizeof(*c) + room);
 		if (!c)
 			return NULL;

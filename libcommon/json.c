@@ -67,13 +67,13 @@ static bool hex4(struct json *j, uint32_t *value)
 	if (j->end - j->p < 4)
 		return false;
 	for (int i = 0; i < 4; i++) {
-		static const char digits[] = "0123456789abcdef";
+		static const char hex[] = "0123456789abcdef";
 		char c = *j->p++;
-		const char *d = memchr(digits, c >= 'A' && c <= 'F' ? c | 0x20 : c, 16);
+		const char *d = memchr(hex, c >= 'A' && c <= 'F' ? c | 0x20 : c, 16);
 
 		if (!d)
 			return false;
-		*value = *value << 4 | (uint32_t)(d - digits);
+		*value = *value << 4 | (uint32_t)(d - hex);
 	}
 	return true;
 }

@@ -143,7 +143,7 @@ static int entry(struct discovery *d, int dir, const char *place, const char *na
 {
 	auto_close int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	auto_free char *path = NULL;
-	uint64_t netns;
+	uint64_t netns = 0;
 	int err = fd < 0 ? -errno : namespace_inode(fd, &netns);
 
 	if (err == -EINVAL && (*group = group_of_link(d, dir, name))) {

@@ -23,6 +23,12 @@ struct target_finder {
 	struct said said;
 };
 
+/* A round's result, and the memory its texts and pids are in. */
+struct load {
+	struct targets targets;
+	struct arena arena;
+};
+
 static int check_options(const struct target_options *opt)
 {
 	struct stat st;
@@ -227,12 +233,11 @@ static int round_make(struct target_finder *f, struct discovery *d, struct targe
 
 int targets_load(struct target_finder *f, struct targets **result)
 {
-	struct targets *ts = calloc(1, sizeof(*ts));
-	struct arena *arena = calloc(1, sizeof(*arena));
 	struct discovery d = {
 		.opt = f->opt, .roots = &f->roots, .pods = f->pods, .said = &f->said
 	};
-	int err = ts && arena ? 0 : -ENOMEM;
+	struct load *load = calloc(1, sizeof(*load));
+	int err = load ? 0 : -ENOMEM;
 
 	d.by_netns.arena = d.by_key.arena = d.memberships.arena = &d.arena;
 	d.pod_of_uid.arena = d.pod_of_container.arena = &d.arena;
@@ -243,33 +248,33 @@ int targets_load(struct target_finder *f, struct targets **result)
 	if (err)
 		msg_error("%s: %s", f->roots.procfs, strerror(-err));
 	else
-		err = round_make(f, &d, ts);
+		err = round_make(f, &d, &load->targets);
 	if (d.procfd >= 0)
 		close(d.procfd);
 	free(d.procs);
-	if (arena)
-		*arena = d.arena;
-	if (ts)
-		ts->private = arena;
+	if (!load)
+		return err;
+	load->arena = d.arena;
+	load->targets.private = load;
 	if (err)
-		targets_free(ts);
+		targets_free(&load->targets);
 	else
-		*result = ts;
+		*result = &load->targets;
 	return err;
 }
 
 void targets_free(struct targets *ts)
 {
-	if (!ts)
+	struct load *load = ts ? ts->private : NULL;
+
+	if (!load)
 		return;
 	for (size_t i = 0; i < ts->n; i++)
 		proc_cache_free(ts->v[i].cache);
-	if (ts->private)
-		arena_free(ts->private);
-	free(ts->private);
 	free(ts->missing);
 	free(ts->v);
-	free(ts);
+	arena_free(&load->arena);
+	free(load);
 }
 
 int targets_report_missing(const struct targets *ts)

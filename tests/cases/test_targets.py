@@ -4,6 +4,7 @@ import fnmatch
 import json
 import os
 import shlex
+import subprocess
 
 import pytest
 from skooplib import FIXTURES, run, tool
@@ -292,10 +293,14 @@ def test_no_metrics(node, fmt):
     assert done.stderr == "skoop targets: has no metrics; use -o table, json or tsv\n"
 
 
+def test_no_arguments(node):
+    done = node.targets("5")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "skoop targets: takes no arguments\n")
+
+
 def test_full_disk(node):
     with open("/dev/full", "w", encoding="utf-8") as full:
-        import subprocess
-        done = subprocess.run([tool(""), "targets", "--procfs", node.directory / "proc", "--rootfs", node.directory / "root"],
-                              stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run([tool(""), "targets", "--procfs", node.directory / "proc", "--rootfs",
+                               node.directory / "root"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "skoop targets: write error: No space left on device\n"

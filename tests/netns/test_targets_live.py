@@ -114,7 +114,7 @@ def test_pod(root, pod, quiet):
     for args in (["-P", "shop/web-0"], ["-c", pod.id[:12]], ["-p", pod.child.pid], ["-n", pod.ns.path],
                  ["-n", pod.ns.inode], ["-n", f"pid:{pod.child.pid}"], ["-n", f"/proc/{pod.child.pid}/ns/net"]):
         rows = lines(targets(root, *args))
-        assert [(r["target_pod"], r["pids"]) for r in rows] == [("web-0", "1")], args
+        assert [(r["target_pod"], r["pids"], r["mount"]) for r in rows] == [("web-0", "1", "-")], args
     assert targets(root, "-P", "shop/web-1").returncode == 5
     # Chosen with a process of the other namespace, each is there once.
     rows = lines(targets(root, "-P", "web-0", "-n", quiet.path, "-p", pod.child.pid))
@@ -160,6 +160,11 @@ def test_nobody(root, pod):
     assert done.returncode == 3, done
     assert "CAP_SYS_PTRACE" in done.stderr
     assert targets(root, "-P", "shop/web-1", prefix=NOBODY).returncode == 5
+    # Its mount may be any of those, too, and is not listed beside them; root sees it is the same.
+    for prefix in ([], NOBODY):
+        rows = lines(run([*prefix, root / "skoop", "targets", "-o", "tsv"]))
+        assert len([r for r in rows if r["pid"] == str(pod.child.pid)]) == 1
+        assert pod.ns.pod not in [r["target_pod"] for r in rows]
 
 
 def test_nobody_log_directory(root, pod):
@@ -291,7 +296,8 @@ class Sidecar:
     def run(self, setup="", env=None, net=True):
         flags = ["-p", "-f", "-m", "-u", *(["-n"] if net else []), "--mount-proc"]
         done = run(["sh", "-ec", f"echo $$ > {self.cgroup.path}/cgroup.procs; exec unshare {' '.join(flags)} sh -ec '"
-                                 f"mount -t tmpfs tmpfs /run; hostname web-7; {setup}"
+                                 "mkdir -p /var/run; mount -t tmpfs tmpfs $(readlink -f /var/run); "
+                                 f"echo web-7 > /proc/sys/kernel/hostname; {setup}"
                                  f"{self.root}/skoop targets -o tsv --rootfs {self.root}; true'"],
                    env={**os.environ, **(env or {})})
         return lines(done)
@@ -310,8 +316,8 @@ def labels(rows):
 
 def test_sidecar(root, sidecar):
     """What a container knows of itself, from the least to the best."""
-    account = "mkdir -p /run/secrets/kubernetes.io/serviceaccount; " \
-              "printf shop > /run/secrets/kubernetes.io/serviceaccount/namespace; "
+    account = "mkdir -p /var/run/secrets/kubernetes.io/serviceaccount; " \
+              "printf shop > /var/run/secrets/kubernetes.io/serviceaccount/namespace; "
     env = {"POD_NAMESPACE": "shop", "POD_NAME": "web-8"}
     assert labels(sidecar.run()) == [("-", f"uid:{sidecar.uid}", "-", "pod UID")]
     assert labels(sidecar.run(account)) == [("shop", "web-7", "-", "service account")]
@@ -343,7 +349,7 @@ class DebugImage:
 
     def run(self, setup, flags=(), prefix="", args="-v"):
         clean = "env -u HOST_PROC -u HOST_SYS -u HOST_ROOT NODE_NAME=n"
-        script = f"{self.setup}{setup} {clean} chroot {self.top} /skoop targets -o tsv {args}; true"
+        script = f"{self.setup}{setup} {clean} unshare -R {self.top} /skoop targets -o tsv {args}; true"
         done = run(["sh", "-ec", f"{prefix} exec unshare -m {' '.join(flags)} sh -ec '{script}'"])
         return lines(done), done.stderr
 

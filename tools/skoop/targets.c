@@ -24,10 +24,15 @@ static const struct knob knobs[] = {
 
 static int check(const struct options *opt)
 {
-	if (opt->format != OUT_PROM && opt->format != OUT_OPENMETRICS)
-		return 0;
-	msg_error("has no metrics; use -o table, json or tsv");
-	return -EINVAL;
+	if (opt->interval) {
+		msg_error("takes no arguments");
+		return -EINVAL;
+	}
+	if (opt->format == OUT_PROM || opt->format == OUT_OPENMETRICS) {
+		msg_error("has no metrics; use -o table, json or tsv");
+		return -EINVAL;
+	}
+	return 0;
 }
 
 static const struct probe command = {
