@@ -287,6 +287,13 @@ static void out_free(struct out *o)
 	free(o);
 }
 
+/* Who carries the output on learns what is to come. */
+static int greet(struct out *o)
+{
+	buf_printf(&o->buf, "\fskoop %s\n", o->event_types && events_shown(o) ? "stream" : "rounds");
+	return write_rendered(o);
+}
+
 int out_open(const struct probe *p, const struct options *opt, struct out **out)
 {
 	struct out *o;
@@ -311,6 +318,11 @@ int out_open(const struct probe *p, const struct options *opt, struct out **out)
 	o->env = out_look_around(opt);
 	while (p->events && p->events[o->event_types].name)
 		o->event_types++;
+	err = opt->framed ? greet(o) : 0;
+	if (err) {
+		out_free(o);
+		return err;
+	}
 	*out = o;
 	return 0;
 }

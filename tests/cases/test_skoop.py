@@ -38,14 +38,15 @@ class House:
         self.env = {**os.environ, "SKOOP_EXEC_PATH": ""}
         shutil.copy(tool(""), path / "skoop")
 
-    def add(self, name, body="", where=None, describe=None, **kw):
-        """A probe whose run is the shell script `body`; it answers --describe whatever else it is told."""
+    def add(self, name, body="", where=None, describe=None, greets=True, **kw):
+        """A probe whose run is the shell script `body`; it answers --describe, and greets who carries its lines on."""
         where = where or self.path
         text = where / f".{name}.describe"
         text.write_text(described(name, **kw) if describe is None else describe)
         script = where / f"skoop-{name}"
+        greeting = f"[ \"$1\" != --framed ] || printf '\\fskoop %s\\n' {'stream' if kw.get('events') else 'rounds'}"
         script.write_text('#!/bin/sh\nfor a; do [ "$a" = --describe ] && exec cat '
-                          f"{shlex.quote(str(text))}; done\n{body}\n")
+                          f"{shlex.quote(str(text))}; done\n{greeting if greets else ''}\n{body}\n")
         script.chmod(0o755)
 
     def says(self, name, lines, after="", **kw):
@@ -225,7 +226,7 @@ def test_what_does_not_describe_itself_is_left_out(house, kw):
     assert [row.split()[0] for row in done.stdout.splitlines()[1:]] == ["good"]
     assert len(done.stderr.splitlines()) == 1 and "skoop-bad" in done.stderr
     assert house("list", "--complete").stderr == ""
-    done = house("run", "bad", rc=1)
+    done = house("run", "bad", "--top", rc=1)
     assert done.stdout == "" and "skoop-bad" in done.stderr
     assert house("explain", "good").stdout
 
@@ -279,11 +280,24 @@ def test_groups(house):
     assert ran("events") == {"delta", "gamma"}
     assert ran("gamma,metrics") == {"alpha", "gamma"}
     # those without metrics have no place in an exposition: left out of a group, refused by name
-    house.says("delta", ["kubeskoop_delta_x 1"], metrics=[], events=["Evt"])
-    assert "delta" not in house("run", "all", "-o", "prom").stdout
-    one_line(house("run", "alpha,delta", "-o", "prom", rc=2), "delta has no metrics")
+    house.add("delta", "echo skoop-delta: has no metrics >&2; exit 2", metrics=[], events=["Evt"])
+    assert house("run", "all", "-o", "prom").stdout == "a\nb\nc\n"
+    one_line(house("run", "alpha,delta", "-o", "prom", rc=2), "has no metrics")
     one_line(house("run", "alpha,gamma", "-o", "tsv", rc=2), "gamma")
     one_line(house("run", "alpha,gamma", "-j", "-w", house.path / "f", rc=2), "gamma")
+
+
+def test_options_that_all_have_cost_no_question(house):
+    house.says("alpha", ["data"], describe="none of your business")
+    assert house("run", "alpha", "-z", "--timestamp", "--pid", "1", "2", "1").stdout == "alpha:\ndata\n"
+    one_line(house("run", "alpha", "--top", "1", rc=1), "skoop-alpha")
+
+
+def test_what_does_not_speak_as_a_probe_is_not_carried_on(house):
+    house.says("good", ["data"])
+    house.says("bad", ["usage: bad FILE"], after="exec sleep 1000", greets=False)
+    done = house("run", "good,bad", rc=1)
+    assert done.stdout == "good:\ndata\n" and done.stderr == "skoop run: skoop-bad: does not speak as a probe does\n"
 
 
 def test_a_child_that_finds_its_options_bad_ends_all(house):

@@ -23,6 +23,7 @@ struct merge;
 struct feed {
 	const char *name;   /* skoop-tcp */
 	const char *title;  /* tcp */
+	bool greeted;	    /* its first line has come */
 	bool streams;	    /* sends events as they happen; else whole rounds */
 	bool ended, failed; /* failed: what came last may be half of it */
 	bool late;	    /* nobody waits for it until it speaks again */

@@ -32,11 +32,39 @@ struct run {
 
 /* ---- what children say ---- */
 
+/* What its first line says is to come: whether that fits is known only now. */
+static int take_greeting(struct run *r, struct child *c, const char *line)
+{
+	struct feed *f = &r->merge.feeds[c->index];
+
+	f->greeted = true;
+	f->streams = !strcmp(line, "\fskoop stream");
+	if (!f->streams && strcmp(line, "\fskoop rounds")) {
+		msg_error("%s: does not speak as a probe does", c->name);
+		c->failed = f->failed = true;
+		child_kill(c);
+	}
+	if (f->streams && r->plan.write) {
+		msg_error("-w cannot replace a file by the events of %s; append with >> instead",
+			  f->title);
+		return -EINVAL;
+	}
+	if (f->streams && r->plan.format == OUT_TSV && r->plan.n > 1) {
+		msg_error(
+			"the events of %s have columns of their own: use -o json, or run it alone",
+			f->title);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int take_line(struct child *c, char *line, size_t len, void *arg)
 {
 	struct run *r = arg;
 	struct feed *f = &r->merge.feeds[c->index];
 
+	if (!f->greeted)
+		return take_greeting(r, c, line);
 	merge_line(&r->merge, f, line, len);
 	if (f->failed)
 		child_kill(c);
@@ -169,7 +197,6 @@ static int prepare(struct run *r)
 	for (size_t i = 0; i < m->nfeeds; i++) {
 		r->codes[i] = -1;
 		m->feeds[i].title = r->plan.chosen[i]->name;
-		m->feeds[i].streams = run_streams(&r->plan, r->plan.chosen[i]);
 	}
 	return 0;
 }

@@ -21,17 +21,16 @@ struct run_plan {
 	/* What concerns the whole. */
 	enum out_format format;
 	const char *write; /* -w FILE, NULL: stdout */
-	uint64_t interval, count, duration;
-	bool no_header, color_given;
+	uint64_t interval, count;
+	bool color_given;
 };
-
-/* Whether this probe sends events as they happen, rather than whole rounds. */
-bool run_streams(const struct run_plan *plan, const struct probe_info *p);
 
 /* What follows returns a negative value to go on; else the exit code, and all has been said. */
 
-/* Finds the probes of the list and has them describe themselves. */
+/* Finds the probes of the list. */
 int run_choose(struct run_plan *plan, const char *list);
+/* Has them describe themselves, if they have not yet. */
+int run_describe(struct run_plan *plan);
 /* Whether the list has a word for several probes. */
 bool run_names_group(const char *list);
 int run_no_memory(void);

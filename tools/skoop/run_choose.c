@@ -86,17 +86,16 @@ static int choose_name(struct run_plan *plan, const char *name)
 
 bool run_names_group(const char *list)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-		const char *at = strstr(list, groups[i].name),
-			   *end = at ? at + strlen(groups[i].name) : NULL;
-
-		if (at && (at == list || at[-1] == ',') && (!*end || *end == ','))
-			return true;
+	for (size_t len; *list; list += len + (list[len] == ',')) {
+		len = strcspn(list, ",");
+		for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+			if (len == strlen(groups[i].name) && !memcmp(list, groups[i].name, len))
+				return true;
 	}
 	return false;
 }
 
-static int choose_all(struct run_plan *plan, const char *list)
+int run_choose(struct run_plan *plan, const char *list)
 {
 	auto_free char *copy = strdup(list);
 	char *rest = copy;
@@ -104,10 +103,7 @@ static int choose_all(struct run_plan *plan, const char *list)
 
 	if (!copy)
 		return run_no_memory();
-	/*
-	 * What is in a group, only the probes can say; those named are asked when it is clear who
-	 * they are.
-	 */
+	/* What is in a group, only the probes can say; those that are named are just run. */
 	if (run_names_group(list) && probes_describe_all(&plan->probes))
 		return EXIT_FAILED;
 	plan->chosen = calloc(plan->probes.n + 1, sizeof(*plan->chosen));
@@ -123,7 +119,7 @@ static int choose_all(struct run_plan *plan, const char *list)
 	return code;
 }
 
-static int describe_chosen(struct run_plan *plan)
+int run_describe(struct run_plan *plan)
 {
 	if (probes_describe(plan->chosen, plan->n))
 		return EXIT_FAILED;
@@ -134,11 +130,4 @@ static int describe_chosen(struct run_plan *plan)
 		return EXIT_FAILED;
 	}
 	return -1;
-}
-
-int run_choose(struct run_plan *plan, const char *list)
-{
-	int code = choose_all(plan, list);
-
-	return code < 0 ? describe_chosen(plan) : code;
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The command line of `skoop run`. Its options are those of the probes, as these describe them:
- * each probe gets the options it has. What concerns the whole (format, file, interval) is looked at
- * here, too.
+ * The command line of `skoop run`. Its options are those of the probes, and each probe gets those
+ * it has. What concerns the whole (format, file, interval) is looked at here, too.
  */
 #include "run.h"
 
@@ -13,66 +12,91 @@
 #include "libcommon/array.h"
 #include "libcommon/writer.h"
 
-/* All options of the chosen probes, as getopt wants them; the value of the i-th is VALUE + i. */
+/*
+ * The options there are, as getopt wants them; the value of the i-th is VALUE + i. `own` holds
+ * those that not every probe has.
+ */
 enum { VALUE = 0x100 };
-struct union_options {
-	const struct probe_option **v;
+struct known_options {
+	struct known {
+		const char *name;
+		int letter; /* 0: none */
+		bool takes_value;
+	} * v;
 	size_t n, size;
 	struct option *longs;
 	struct buf letters;
+	bool failed;
 };
 
-static bool union_has(const struct union_options *u, const char *name)
+static void known_add(struct known_options *u, const char *name, int letter, bool takes_value)
 {
 	for (size_t i = 0; i < u->n; i++)
-		if (!strcmp(u->v[i]->name, name))
-			return true;
-	return false;
+		if (!strcmp(u->v[i].name, name))
+			return;
+	if (array_grow(&u->v, &u->size, u->n + 1))
+		u->failed = true;
+	else
+		u->v[u->n++] = (struct known){ name, letter, takes_value };
 }
 
-static bool union_make(struct union_options *u, const struct run_plan *plan)
+static void known_common(const struct option_info *info, void *arg)
+{
+	known_add(arg, info->name, info->key, info->arg);
+}
+
+/* The options that every probe has: those of one that reads counters and has none of its own. */
+static void known_to_all(struct known_options *u)
+{
+	static const struct metric any[] = { { "any" }, {} };
+	static const struct probe common = { .name = "run", .metrics = any };
+
+	options_each(&common, known_common, u);
+}
+
+/* The options that any of the chosen ones has. */
+static void known_to_some(struct known_options *u, const struct run_plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct probe_info *p = plan->chosen[i];
 
 		for (size_t k = 0; k < p->noptions; k++) {
-			if (union_has(u, p->options[k].name))
-				continue;
-			if (array_grow(&u->v, &u->size, u->n + 1))
-				return false;
-			u->v[u->n++] = &p->options[k];
+			const struct probe_option *o = &p->options[k];
+
+			known_add(u, o->name, o->letter ? *o->letter : 0, o->arg);
 		}
 	}
-	u->longs = calloc(u->n + 1, sizeof(*u->longs));
-	for (size_t i = 0; u->longs && i < u->n; i++) {
-		const struct probe_option *o = u->v[i];
-		/*
-		 * Whether to colour may be asked without a word; every other option has one or
-		 * none.
-		 */
-		int arg = !o->arg		     ? no_argument
-			  : strcmp(o->name, "color") ? required_argument
-						     : optional_argument;
-
-		u->longs[i] = (struct option){ o->name, arg, NULL, VALUE + (int)i };
-		if (o->letter)
-			buf_printf(&u->letters, "%s%s", o->letter, o->arg ? ":" : "");
-	}
-	return u->longs && !u->letters.failed;
 }
 
-static void union_free(struct union_options *u)
+static bool known_close(struct known_options *u)
+{
+	u->longs = calloc(u->n + 1, sizeof(*u->longs));
+	for (size_t i = 0; u->longs && i < u->n; i++) {
+		const struct known *o = &u->v[i];
+		int arg = o->takes_value ? required_argument : no_argument;
+
+		/* Whether to colour may be asked without a word. */
+		if (o->takes_value && !strcmp(o->name, "color"))
+			arg = optional_argument;
+		u->longs[i] = (struct option){ o->name, arg, NULL, VALUE + (int)i };
+		if (o->letter)
+			buf_printf(&u->letters, "%c%s", o->letter, o->takes_value ? ":" : "");
+	}
+	return u->longs && !u->letters.failed && !u->failed;
+}
+
+static void known_free(struct known_options *u)
 {
 	free(u->v);
 	free(u->longs);
 	buf_free(&u->letters);
 }
 
-static const struct probe_option *union_get(const struct union_options *u, int key)
+static const char *known_name(const struct known_options *u, int key)
 {
 	for (size_t i = 0; i < u->n; i++)
-		if (key == VALUE + (int)i || (u->v[i]->letter && key == *u->v[i]->letter))
-			return u->v[i];
+		if (key == VALUE + (int)i || key == u->v[i].letter)
+			return u->v[i].name;
 	return NULL;
 }
 
@@ -85,12 +109,15 @@ static bool arg_add(struct run_args *args, const char *text)
 	return true;
 }
 
+/*
+ * Whether it is to get the option: without a description all do, since then all have what there is.
+ */
 static bool has_option(const struct probe_info *p, const char *name)
 {
 	for (size_t i = 0; i < p->noptions; i++)
 		if (!strcmp(p->options[i].name, name))
 			return true;
-	return false;
+	return !p->described;
 }
 
 /* Hands --NAME[=VALUE] to each that has it. */
@@ -132,11 +159,8 @@ static int say(const char *text)
 }
 
 /* What an option means for the whole. */
-static int take_option(struct run_plan *plan, const struct probe_option *o, const char *value,
-		       const char *help)
+static int take_option(struct run_plan *plan, const char *name, const char *value, const char *help)
 {
-	const char *name = o->name;
-
 	if (!strcmp(name, "help"))
 		return say(help);
 	if (!strcmp(name, "version"))
@@ -153,8 +177,6 @@ static int take_option(struct run_plan *plan, const struct probe_option *o, cons
 		plan->format = format_of(value);
 	else if (!strcmp(name, "json"))
 		plan->format = OUT_JSON;
-	else if (!strcmp(name, "no-header"))
-		plan->no_header = true;
 	else if (!strcmp(name, "color") && value && !strcmp(value, "auto"))
 		return -1; /* what is automatic is seen from here, not from a pipe */
 	else if (!strcmp(name, "color"))
@@ -163,8 +185,6 @@ static int take_option(struct run_plan *plan, const struct probe_option *o, cons
 		msg_level_set(MSG_QUIET);
 	else if (!strcmp(name, "verbose"))
 		msg_level_set(MSG_VERBOSE);
-	else if (!strcmp(name, "duration"))
-		plan->duration = 1; /* that there is one */
 	return pass(plan, name, value) ? -1 : run_no_memory();
 }
 
@@ -189,82 +209,109 @@ static int take_arguments(struct run_plan *plan, int argc, char **argv, int at)
 	return -1;
 }
 
-static int parse(struct run_plan *plan, int argc, char **argv, const char *help)
+/* Whether getopt knows each of the options. What it does not know is told by parse(). */
+static bool all_known(int argc, char **argv, const struct known_options *u)
 {
-	struct union_options u = { 0 };
+	int key;
+
+	opterr = 0;
+	while ((key = getopt_long(argc, argv, u->letters.data, u->longs, NULL)) != -1 && key != '?')
+		;
+	opterr = 1;
+	return key == -1;
+}
+
+static int parse(struct run_plan *plan, int argc, char **argv, const char *help,
+		 const struct known_options *u)
+{
 	int code = -1, key;
 
-	if (!union_make(&u, plan))
-		code = run_no_memory();
-	while (code < 0 && (key = getopt_long(argc, argv, u.letters.data ? u.letters.data : "",
-					      u.longs, NULL)) != -1) {
-		const struct probe_option *o = union_get(&u, key);
+	optind = 0; /* from the beginning */
+	while (code < 0 && (key = getopt_long(argc, argv, u->letters.data, u->longs, NULL)) != -1) {
+		const char *name = known_name(u, key);
 
-		code = o ? take_option(plan, o, optarg, help)
-			 : EXIT_USAGE; /* getopt has said why */
+		code = name ? take_option(plan, name, optarg, help)
+			    : EXIT_USAGE; /* getopt has said why */
 	}
+	return code < 0 ? take_arguments(plan, argc, argv, optind) : code;
+}
+
+/*
+ * The probes look at their options before any of them begins: bad ones are told once, and nothing
+ * is printed. Only where they may not agree: what all have in common, all find bad.
+ */
+static int check_args(struct run_plan *plan)
+{
+	auto_free const char *const **args = calloc(plan->n + 1, sizeof(*args));
+	int err;
+
+	if (!args)
+		return run_no_memory();
+	for (size_t i = 0; i < plan->n; i++)
+		args[i] = plan->args[i].v;
+	err = probes_check(plan->chosen, plan->n, args);
+	return err == -EINVAL ? EXIT_USAGE : err ? EXIT_FAILED : -1;
+}
+
+/* Options that not every probe has: asked for, and handed to those that have them. */
+static int take_own_options(struct run_plan *plan, int argc, char **argv, const char *help)
+{
+	struct known_options some = { 0 };
+	int code = run_describe(plan);
+
+	known_to_some(&some, plan);
 	if (code < 0)
-		code = take_arguments(plan, argc, argv, optind);
-	union_free(&u);
+		code = known_close(&some) ? parse(plan, argc, argv, help, &some) : run_no_memory();
+	known_free(&some);
+	return code < 0 ? check_args(plan) : code;
+}
+
+static int take_options(struct run_plan *plan, int argc, char **argv, const char *help)
+{
+	struct known_options common = { 0 };
+	int code;
+
+	known_to_all(&common);
+	if (!known_close(&common))
+		code = run_no_memory();
+	else if (all_known(argc, argv, &common))
+		code = parse(plan, argc, argv, help, &common);
+	else
+		code = take_own_options(plan, argc, argv, help);
+	known_free(&common);
 	return code;
 }
 
 /* ---- what fits together ---- */
 
-bool run_streams(const struct run_plan *plan, const struct probe_info *p)
-{
-	return p->nevents && (!plan->interval || plan->format == OUT_JSON);
-}
-
-static int check_exposition(struct run_plan *plan, bool grouped)
+/* Of a group, those that have metrics are meant; one that is named says itself that it has none. */
+static int drop_eventful(struct run_plan *plan)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < plan->n; i++) {
-		if (plan->chosen[i]->nmetrics) {
-			plan->args[kept] = plan->args[i];
-			plan->chosen[kept++] = plan->chosen[i];
-		} else if (!grouped) {
-			msg_error("%s has no metrics; use -o table, json or tsv",
-				  plan->chosen[i]->name);
-			return EXIT_USAGE;
-		} else {
-			free(plan->args[i].v); /* of a group, those that have any are meant */
+		if (!plan->chosen[i]->nmetrics) {
+			free(plan->args[i].v);
+			continue;
 		}
+		plan->args[kept] = plan->args[i];
+		plan->chosen[kept++] = plan->chosen[i];
 	}
 	memset(plan->args + kept, 0, (plan->n - kept) * sizeof(*plan->args));
 	plan->n = kept;
-	if (!kept) {
-		msg_error("none of these probes has metrics; use -o table, json or tsv");
-		return EXIT_USAGE;
-	}
-	if (plan->interval && plan->count != 1 && !plan->write) {
-		msg_error("several rounds are not one exposition: INTERVAL needs COUNT 1 or -w "
-			  "FILE with this format");
-		return EXIT_USAGE;
-	}
-	return -1;
+	if (kept)
+		return -1;
+	msg_error("none of these probes has metrics; use -o table, json or tsv");
+	return EXIT_USAGE;
 }
 
-static int check_events(const struct run_plan *plan)
+static int check_exposition(struct run_plan *plan, bool grouped)
 {
-	for (size_t i = 0; i < plan->n; i++) {
-		if (!run_streams(plan, plan->chosen[i]))
-			continue;
-		if (plan->write) {
-			msg_error("-w cannot hold a stream of events (%s); append to a file with "
-				  ">> instead",
-				  plan->chosen[i]->name);
-			return EXIT_USAGE;
-		}
-		if (plan->format == OUT_TSV && plan->n > 1) {
-			msg_error("the events of %s have columns of their own: use -o json, or run "
-				  "it alone",
-				  plan->chosen[i]->name);
-			return EXIT_USAGE;
-		}
+	if (plan->interval && plan->count != 1 && !plan->write) {
+		msg_error("rounds one after another are no exposition: give COUNT 1, or -w FILE");
+		return EXIT_USAGE;
 	}
-	return -1;
+	return grouped ? drop_eventful(plan) : -1;
 }
 
 static int check_file(const struct run_plan *plan)
@@ -293,26 +340,9 @@ static int check_file(const struct run_plan *plan)
 static int check(struct run_plan *plan, bool grouped)
 {
 	bool exposition = plan->format == OUT_PROM || plan->format == OUT_OPENMETRICS;
-	int code = exposition ? check_exposition(plan, grouped) : check_events(plan);
+	int code = exposition ? check_exposition(plan, grouped) : -1;
 
 	return code < 0 && plan->write ? check_file(plan) : code;
-}
-
-/*
- * The probes look at their options before any of them begins: bad ones are told once, and nothing
- * is printed.
- */
-static int check_args(struct run_plan *plan)
-{
-	auto_free const char *const **args = calloc(plan->n + 1, sizeof(*args));
-	int err;
-
-	if (!args)
-		return run_no_memory();
-	for (size_t i = 0; i < plan->n; i++)
-		args[i] = plan->args[i].v;
-	err = probes_check(plan->chosen, plan->n, args);
-	return err == -EINVAL ? EXIT_USAGE : err ? EXIT_FAILED : -1;
 }
 
 int run_plan_make(int argc, char **argv, const char *help, struct run_plan *plan)
@@ -333,9 +363,7 @@ int run_plan_make(int argc, char **argv, const char *help, struct run_plan *plan
 	code = run_choose(plan, list);
 	argv[1] = argv[0]; /* getopt's view begins there */
 	if (code < 0)
-		code = parse(plan, argc - 1, argv + 1, help);
-	if (code < 0)
-		code = check_args(plan);
+		code = take_options(plan, argc - 1, argv + 1, help);
 	if (code < 0)
 		code = check(plan, run_names_group(list));
 	return code;
