@@ -34,21 +34,24 @@ static void put_option(const struct option_info *info, void *arg)
 {
 	struct buf *b = arg;
 	char letter[2] = { (char)info->key };
-	struct buf words = { 0 };
+	struct buf words = { 0 }, value = { 0 };
 
+	if (info->arg)
+		buf_printf(&value, info->optional ? "[%s]" : "%s", info->arg);
 	for (size_t i = 0; info->words && info->words[i]; i++)
 		buf_printf(&words, "%s%s", i ? " " : "", info->words[i]);
 	buf_str(b, "option");
 	put(b, letter);
 	put(b, info->name);
-	put(b, info->arg);
+	put(b, value.data);
 	put(b, info->group);
 	put(b, info->help);
 	put(b, words.data);
 	put(b, info->complete);
 	buf_str(b, "\n");
-	b->failed |= words.failed;
+	b->failed |= words.failed | value.failed;
 	buf_free(&words);
+	buf_free(&value);
 }
 
 static const char *origin(const struct metric *m)

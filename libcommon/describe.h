@@ -14,6 +14,7 @@
  *   metric  full-name type unit scope origin key help means normal causes confirm remedy
  *   event   name help means normal causes confirm remedy
  *   field   name type
+ * arg: in brackets where it may be left out.
  * origin: contract; extra (ours, always there); all (ours, with -a or an option of its own).
  */
 void describe(const struct probe *p, struct buf *b);

@@ -53,14 +53,16 @@ static const struct {
 	{ { 'z', "zeros", NULL, "Show rows of zeros, too", group_output }, FOR_PROBE },
 	{ { 'H', "no-header", NULL, "No header in table and tsv", group_output }, FOR_ALL },
 	{ { 'T', "timestamp", NULL, "Local time in the first column of tables", group_output }, FOR_PROBE },
-	{ { KEY_COLOR, "color", "WHEN", "auto, always or never", group_output, color_words }, FOR_ALL },
+	{ { KEY_COLOR, "color", "WHEN", "auto, always or never", group_output, color_words,
+	    .optional = true }, FOR_ALL },
 	{ { 'K', "stack", NULL, "Kernel stacks of events", group_output }, FOR_EVENTS },
 	{ { 'D', "dist", NULL, "Histograms", group_output }, FOR_EVENTS },
 	{ { 'd', "duration", "SECS", "Stop after SECS; without INTERVAL the growth over SECS", group_run }, FOR_PROBE },
 	{ { 'e', "max-events", "N", "Stop after N events", group_run }, FOR_EVENTS },
 	{ { 't', "threshold", "DUR", "Print events past DUR (ns us ms s)", group_run }, FOR_EVENTS },
 	{ { 'E', "exit-status", NULL, "Exit with 10 if a counter grew or an event was seen", group_run }, FOR_PROBE },
-	{ { KEY_EXPLAIN, "explain", "NAME", "What a metric or event of this probe means", group_run }, FOR_PROBE },
+	{ { KEY_EXPLAIN, "explain", "NAME", "What a metric or event of this probe means", group_run,
+	    .complete = "metric" }, FOR_PROBE },
 	{ { 'v', "verbose", NULL, "Say what is used and how it was found", group_run }, FOR_ALL },
 	{ { 'q', "quiet", NULL, "Errors only", group_run }, FOR_ALL },
 	{ { 'h', "help", NULL, "This help", group_run }, FOR_ALL },
@@ -77,7 +79,7 @@ static bool has_option(const struct probe *p, int who)
 void options_each(const struct probe *p, void (*fn)(const struct option_info *info, void *arg), void *arg)
 {
 	for (const struct knob *k = p->knobs; k && k->name; k++) {
-		struct option_info info = { k->key, k->name, k->arg, k->help, group_own, k->words, NULL };
+		struct option_info info = { k->key, k->name, k->arg, k->help, group_own, k->words, NULL, false };
 
 		fn(&info, arg);
 	}
@@ -371,7 +373,7 @@ static struct argp_option *table_make(const struct probe *p)
 		if (info->group != group)
 			table_add(&t, &(struct argp_option){ .doc = group = info->group, .group = ++number });
 		table_add(&t, &(struct argp_option){ info->name, info->key, info->arg,
-						     info->key == KEY_COLOR ? OPTION_ARG_OPTIONAL : 0, info->help,
+						     info->optional ? OPTION_ARG_OPTIONAL : 0, info->help,
 						     number });
 	}
 	table_add(&t, &(struct argp_option){ "describe", KEY_DESCRIBE, NULL, OPTION_HIDDEN, NULL, 0 });

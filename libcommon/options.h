@@ -47,7 +47,9 @@ struct option_info {
 	const char *name, *arg, *help;
 	const char *group;        /* its heading: "This probe:", "What to look at:", "Output:", "Running:" */
 	const char *const *words; /* the values it takes, NULL-terminated; NULL: free text */
-	const char *complete;     /* what a free value names: "file", "netns", "pid", "pod", "container"; NULL: nothing */
+	/* what a free value names: "file", "netns", "pid", "pod", "container", "metric"; NULL: nothing */
+	const char *complete;
+	bool optional;            /* the value may be left out; then it follows = only */
 };
 
 /* Hands each option of this probe to fn, its own first. Hidden ones are left out. */
