@@ -5,6 +5,7 @@
 # Variables: V=1 SAN=1 CC CLANG BPFTOOL PKG_CONFIG CFLAGS LDFLAGS PREFIX SBINDIR MANDIR DESTDIR
 
 VERSION    := 0.1.0
+RELEASED   := 2026-11-25
 BUILD      ?= build
 CC         ?= cc
 CLANG      ?= clang
@@ -100,6 +101,34 @@ check:
 	$(call install_missing,$(CHECK_DEPS))
 	$(Q)$(MAKE) --no-print-directory all units fuzz
 	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest tests $(TESTS)
+
+# Manual pages, completions and the README's tables from what the tools say of themselves; DOCS is the tree to write.
+DOCS ?= .
+docs: all
+	$(Q)$(PYTHON) -B man/generate.py $(BUILD) $(DOCS) 'skoop $(VERSION)' $(RELEASED)
+
+lint:
+	$(call install_missing,$(CHECK_DEPS))
+	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest tests/cases/test_lint.py $(TESTS)
+
+INSTALL ?= install
+PROGRAMS := skoop $(PROBES:%=skoop-%)
+install: all
+	$(INSTALL) -d $(addprefix $(DESTDIR),$(SBINDIR) $(MANDIR)/man8 $(BASHCOMPDIR) $(ZSHCOMPDIR) $(FISHCOMPDIR))
+	$(INSTALL) -m 755 $(STRIP) $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(SBINDIR)
+	$(INSTALL) -m 644 $(PROGRAMS:%=man/%.8) $(DESTDIR)$(MANDIR)/man8
+	$(INSTALL) -m 644 completions/skoop.bash $(DESTDIR)$(BASHCOMPDIR)/skoop
+	$(INSTALL) -m 644 completions/_skoop $(DESTDIR)$(ZSHCOMPDIR)/_skoop
+	$(INSTALL) -m 644 completions/skoop.fish $(DESTDIR)$(FISHCOMPDIR)/skoop.fish
+	$(Q)for p in $(PROBES:%=skoop-%); do \
+		ln -sf skoop $(DESTDIR)$(BASHCOMPDIR)/$$p && ln -sf skoop.fish $(DESTDIR)$(FISHCOMPDIR)/$$p.fish || exit 1; done
+
+install-strip:
+	$(Q)$(MAKE) --no-print-directory install STRIP=-s
+
+uninstall:
+	rm -f $(PROGRAMS:%=$(DESTDIR)$(SBINDIR)/%) $(PROGRAMS:%=$(DESTDIR)$(MANDIR)/man8/%.8) \
+		$(PROGRAMS:%=$(DESTDIR)$(BASHCOMPDIR)/%) $(DESTDIR)$(ZSHCOMPDIR)/_skoop $(PROGRAMS:%=$(DESTDIR)$(FISHCOMPDIR)/%.fish)
 
 clean:
 	rm -rf build

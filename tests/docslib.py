@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the tests of the documentation share: tools as they describe themselves, shells that complete."""
+import os
+import pathlib
+import pty
+import select
+import signal
+import tempfile
+
+from skooplib import BUILD, TOP, Netns, run, skoop, wait_for
+
+COMPLETIONS = TOP / "completions"
+
+
+def tools():
+    return sorted(p.name.removeprefix("skoop-") for p in BUILD.glob("skoop-*") if p.is_file())
+
+
+_described = {}
+
+
+def described(name):
+    """The rows of --describe."""
+    if name not in _described:
+        text = skoop(name, "--describe").stdout
+        _described[name] = [[c.replace(r"\\", "\0").replace(r"\t", "\t").replace(r"\n", "\n").replace("\0", "\\")
+                             for c in line.split("\t")] for line in text.splitlines()]
+    return _described[name]
+
+
+def make(*args, **kw):
+    """make with the build the tests look at."""
+    return run(["make", "-s", "-C", TOP, f"BUILD={BUILD}", *args], timeout=300, **kw)
+
+
+class Shell:
+    """A shell that is asked what it would complete a line to."""
+
+    def __init__(self):
+        self.dir = tempfile.TemporaryDirectory(prefix="skoop-shell")
+        self.env = {**os.environ, "HOME": self.dir.name, "TERM": "dumb", "LC_ALL": "C.UTF-8"}
+        self.path(BUILD)
+        self.stderr = ""
+
+    def path(self, dirs):
+        self.env["PATH"] = f"{dirs}:{os.environ['PATH']}"
+
+    def said(self):
+        return self.stderr
+
+    def script(self, argv, timeout):
+        done = run(argv, env=self.env, timeout=timeout, cwd=self.dir.name)
+        self.stderr = done.stderr
+        return [line for line in done.stdout.splitlines() if line]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.dir.cleanup()
+
+
+class Bash(Shell):
+    def complete(self, line, value=False, timeout=10):
+        """The words for the end of the line; value: of one behind a =."""
+        code = """source "$1"; read -ra COMP_WORDS <<< "${2//=/ = }"
+            [[ $2 == *[\\ =] ]] && COMP_WORDS+=("")
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_LINE=$2; COMP_POINT=${#2}
+            complete -p "${COMP_WORDS[0]}" >/dev/null && _skoop && printf '%s\\n' "${COMPREPLY[@]}" """
+        return set(self.script(["bash", "-uc", code, "bash", COMPLETIONS / "skoop.bash", line], timeout))
+
+
+class Fish(Shell):
+    def complete(self, line, value=False, timeout=10):
+        code = "source $argv[1]; complete -C $argv[2]"
+        lines = self.script(["fish", "-N", "-c", code, COMPLETIONS / "skoop.fish", line], timeout)
+        words = {w.split("\t")[0] for w in lines}
+        return {w.rpartition("=")[2] for w in words} if value else {w.removesuffix("=") for w in words}
+
+
+class Zsh(Shell):
+    """On a terminal, since zsh completes nowhere else; what compadd is given goes to a file."""
+
+    started = None
+
+    def start(self):
+        self.started = dict(self.env)
+        self.out = os.path.join(self.dir.name, "out")
+        self.pid, self.fd = pty.fork()
+        if not self.pid:
+            os.environ.update(self.env)
+            os.chdir(self.dir.name)
+            os.execvp("zsh", ["zsh", "-f", "-i"])
+        self.send(f"PROMPT=; fpath=({COMPLETIONS} $fpath); autoload -Uz compinit; compinit -u -D\n"
+                  "compadd() { local -a h; builtin compadd -O h \"$@\"; "
+                  f"(( $#h )) && print -rl -- \"$h[@]\" >>{self.out}; builtin compadd \"$@\" }}\n"
+                  f"mark() {{ print DONE >>{self.out}; BUFFER= }}; zle -N mark\n"
+                  "bindkey '^I' list-choices '^T' mark\n")
+
+    def send(self, text):
+        os.write(self.fd, text.encode())
+
+    def drain(self):
+        """Reads what the shell shows, so that it never blocks."""
+        while select.select([self.fd], [], [], 0)[0]:
+            try:
+                shown = os.read(self.fd, 65536)
+            except OSError:
+                return
+            self.stderr += shown.decode(errors="replace")
+
+    def finds(self):
+        self.drain()
+        with open(self.out, encoding="utf-8") as f:
+            return f.read().splitlines()
+
+    def complete(self, line, value=False, timeout=10):
+        if self.env != self.started:
+            self.stop()
+            self.start()
+        with open(self.out, "w", encoding="utf-8"):
+            self.stderr = ""
+        self.send(f"{line}\t\x14")
+        wait_for(lambda: "DONE" in self.finds(), timeout, f"zsh to complete {line}")
+        return set(self.finds()) - {"DONE"}
+
+    def stop(self):
+        if self.started:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            os.close(self.fd)
+            self.started = None
+
+    def __exit__(self, *exc):
+        self.stop()
+        super().__exit__(*exc)
+
+
+# ---- a small cluster, for examples that name pods and namespaces ----
+
+def cgroup_root():
+    """Where a process can be put into a cgroup that pods are recognised by: version 2, or systemd's of version 1."""
+    mounts = [line.split() for line in open("/proc/self/mounts", encoding="utf-8")]
+    found = [m[1] for m in mounts if m[2] == "cgroup2"] + [m[1] for m in mounts if "name=systemd" in m[3].split(",")]
+    assert found, "no cgroup hierarchy is mounted"
+    return pathlib.Path(found[0])
+
+
+class Cluster:
+    """
+    Pods as a kubelet leaves them on disk (process, cgroup, log directory), and names for further network namespaces.
+    What runs in it sees them at the usual places: it has a mount namespace of its own.
+    """
+
+    def __init__(self, pods=(), names=()):
+        self.dir = tempfile.TemporaryDirectory(prefix="skoop-cluster")
+        self.root = pathlib.Path(self.dir.name)
+        (self.root / "log/pods").mkdir(parents=True)
+        self.cgroups, self.spaces, self.sleepers = [], {}, {}
+        for i, pod in enumerate(pods):
+            self.add(f"pod{i}", pod)
+            self.join(i, pod)
+        for i, name in enumerate(names):
+            self.add(f"ns{i}", name)
+
+    def add(self, tag, name):
+        self.spaces[name] = Netns(tag)
+        self.sleepers[name] = self.spaces[name].popen("sleep", "infinity")
+        path = f"/proc/{self.sleepers[name].pid}/ns/net"
+        wait_for(lambda: os.stat(path).st_ino == self.spaces[name].inode, what="the pod's process to be in its namespace")
+
+    def join(self, i, pod):
+        namespace, name = pod.split("/")
+        uid = f"{os.getpid():08x}-0000-4000-8000-{i:012x}"
+        (self.root / f"log/pods/{namespace}_{name}_{uid}/main").mkdir(parents=True)
+        group = cgroup_root() / "kubepods/burstable" / f"pod{uid}" / (f"{i:02x}" * 32)
+        group.mkdir(parents=True)
+        self.cgroups.append(group)
+        (group / "cgroup.procs").write_text(str(self.sleepers[pod].pid))
+
+    def run(self, command, seconds=4):
+        """A shell's command with the tools in its PATH; one that does not end is asked to after some seconds."""
+        script = ['mount --bind "$0/log" /var/log', "mount -t tmpfs none /run/netns"]
+        for name, child in self.sleepers.items():
+            if "/" not in name:
+                script.append(f"touch /run/netns/{name}; mount --bind /proc/{child.pid}/ns/net /run/netns/{name}")
+        script.append('cd "$0"; exec timeout --foreground --preserve-status -s TERM -k 5 "$2" sh -c "$1"')
+        env = {**os.environ, "PATH": f"{BUILD}:{os.environ['PATH']}"}
+        return run(["unshare", "-m", "sh", "-ec", "\n".join(script), self.root, command, seconds], timeout=30,
+                   env=env)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        for space in self.spaces.values():
+            space.close()
+        for group in self.cgroups:
+            for path in (group, *group.parents[:3]):
+                try:
+                    path.rmdir()
+                except OSError:
+                    break  # others have pods there, too
+        self.dir.cleanup()
