@@ -93,9 +93,8 @@ def unescape(text):
     return re.sub(r"\\[tn\\]", lambda m: ESCAPES[m.group()], text)
 
 
-def parse(text, tool):
-    """The Probe that `text`, the answer to --describe, speaks of."""
-    probe = None
+def parse(text, tool, probe=None):
+    """The Probe that `text`, the answer to --describe, speaks of; a command's text has no line for the probe."""
     for number, line in enumerate(text.splitlines(), 1):
         kind, *cols = [unescape(c) for c in line.split("\t")]
         try:
@@ -133,21 +132,34 @@ def probes(build):
     return [parse(ask(tool, "--describe"), tool.name) for tool in tools]
 
 
-ARGUMENTS = {"P1,P2,...": "probes", "PROBE": "probe", "NAME": "name", "[PROBE]": "tool"}
+# What the first argument of a command is, by the word help has for it.
+ARGUMENTS = {"P1,P2,...": "probes", "PROBE": "probe", "NAME": "name", "[NAME]": "name", "[PROBE]": "tool"}
 
 
-def commands(build):
-    """The commands of the dispatcher, with their options; `args` is how help shows their arguments."""
-    found = []
-    for line in ask(build / "skoop", "--describe").splitlines():
-        kind, name, args, says = [unescape(c) for c in line.split("\t")]
-        if kind != "command":
-            raise Bad(f"skoop: does not describe its commands: {line}")
-        command = parse(ask(build / "skoop", name, "--describe"), f"skoop {name}")
-        command.name, command.question, command.args = name, says, args
-        command.argument = ARGUMENTS.get(args.split(" ")[0], "")
-        found.append(command)
-    return found
+def command(name, args="", says=""):
+    return Probe(name, "", "", says, "", "", "", "", args=args, argument=ARGUMENTS.get(args.split(" ")[0], ""))
+
+
+def dispatcher(build, probes):
+    """skoop itself, with its options, and its commands with theirs; one that takes probes takes their options."""
+    tool, own, commands, text = build / "skoop", command("skoop"), [], ""
+    for line in ask(tool, "--describe").splitlines():
+        if line.startswith("command\t"):
+            commands.append(command(*[unescape(c) for c in line.split("\t")[1:]]))
+        else:
+            text += f"{line}\n"
+    for c in commands:
+        if c.argument == "probes":
+            c.options = list({o.name: o for p in reversed(probes) for o in reversed(p.options)}.values())[::-1]
+        else:
+            parse(ask(tool, c.name, "--describe"), f"skoop {c.name}", c)
+    return parse(text, "skoop", own), commands
+
+
+def findings(build):
+    """[(name, what it says)] of what the snapshot can find."""
+    rows = [re.split("  +", line) for line in ask(build / "skoop", "explain").splitlines()]
+    return [(row[0], row[-1]) for row in rows if row[1] == "finding"]
 
 
 def shared(tools):

@@ -32,12 +32,12 @@ def write(path, text):
         print(f"  WRITE   {path}")
 
 
-def manuals(top, probes, commands, release, day):
+def manuals(top, probes, commands, findings, release, day):
     parts = {name: mdoc.sections((top / f"man/{name}.in").read_text(encoding="utf-8"), f"man/{name}.in")
              for name in ["skoop", *(p.name for p in probes)]}
     names = [p.name for p in probes]
     pages = {p.command: mdoc.probe_page(p, parts[p.name], parts["skoop"], names) for p in probes}
-    pages["skoop"] = mdoc.dispatcher_page(parts["skoop"], probes, commands, [])
+    pages["skoop"] = mdoc.dispatcher_page(parts["skoop"], probes, commands, findings)
     for name, body in pages.items():
         write(top / f"man/{name}.8", mdoc.page(name, day, release, body))
     for path in top.glob("man/*.8"):
@@ -45,17 +45,18 @@ def manuals(top, probes, commands, release, day):
             path.unlink()
 
 
-def completions(top, probes, commands):
+def completions(top, skoop, probes, commands):
     for name, make in (("skoop.bash", shells.bash), ("_skoop", shells.zsh), ("skoop.fish", shells.fish)):
         template = (top / f"completions/{name}.in").read_text(encoding="utf-8")
-        write(top / f"completions/{name}", make(template, probes, commands))
+        write(top / f"completions/{name}", make(template, skoop, probes, commands))
 
 
 def main(build, top, release, released):
     build, top = pathlib.Path(build), pathlib.Path(top)
-    probes, commands = descriptor.probes(build), descriptor.commands(build)
-    manuals(top, probes, commands, release, date(released))
-    completions(top, probes, commands)
+    probes = descriptor.probes(build)
+    skoop, commands = descriptor.dispatcher(build, probes)
+    manuals(top, probes, commands, descriptor.findings(build), release, date(released))
+    completions(top, skoop, probes, commands)
     text = (top / "README.md").read_text(encoding="utf-8")
     write(top / "README.md", readme.fill(text, top, probes))
 

@@ -52,7 +52,7 @@ BASH_ARGUMENTS = {
     "probes": "_skoop_list",
     "probe": '_skoop_reply -W "$(_skoop_probes)"',
     "tool": '_skoop_reply -W "$(_skoop_commands) $(_skoop_probes)"',
-    "name": '_skoop_reply -W "$(_skoop_ask skoop explain)"',
+    "name": '_skoop_reply -W "$(_skoop_ask skoop explain --complete)"',
 }
 
 
@@ -76,8 +76,8 @@ def bash_values(tools):
     return "\n".join(f"\t{patterns(p)})\n\t\techo {how}\n\t\t;;" for how, p in sorted(arms.items()))
 
 
-def bash(template, probes, commands):
-    tools = probes + commands
+def bash(template, skoop, probes, commands):
+    tools = [skoop] + probes + commands
     return fill(template, "skoop.bash", {
         "PROBES": wrap([p.name for p in probes], 2),
         "COMMANDS": wrap([c.name for c in commands], 2),
@@ -127,8 +127,8 @@ def zsh_arm(names, specs):
     return f"\tcase $tool in\n\t({patterns(names)})\n\t\tspecs+=(\n{lines}\t\t) ;;\n\tesac"
 
 
-def zsh(template, probes, commands):
-    arms = [zsh_arm(names, map(zsh_spec, options)) for names, options in groups(probes + commands)]
+def zsh(template, skoop, probes, commands):
+    arms = [zsh_arm(names, map(zsh_spec, options)) for names, options in groups([skoop] + probes + commands)]
     arms += [zsh_arm([c.name], [f"'{ZSH_ARGUMENTS[c.argument]}'"]) for c in commands if c.argument]
     return fill(template, "_skoop", {
         "PROBES": "\n".join(f"\t\t'{p.name}:{zsh_quote(p.question)}'" for p in probes),
@@ -141,7 +141,7 @@ def zsh(template, probes, commands):
 # ---- fish ----
 
 FISH_ARGUMENTS = {"probes": "(__skoop_list)", "probe": "(__skoop_probes)", "tool": "(__skoop_tools)",
-                  "name": "(__skoop_ask skoop explain)"}
+                  "name": "(__skoop_ask skoop explain --complete)"}
 
 
 def fish_quote(text):
@@ -166,15 +166,15 @@ def fish_value(option):
 
 def fish_option(option):
     letter = f" -s {option.letter}" if option.letter else ""
-    return f"\tcomplete -c skoop-$tool{letter} -l {option.name}{fish_value(option)} -d {fish_quote(option.help)}\n"
+    return f"{letter} -l {option.name}{fish_value(option)} -d {fish_quote(option.help)}"
 
 
 def fish_group(names, options):
-    lines = "".join(map(fish_option, options))
+    lines = "".join(f"\tcomplete -c skoop-$tool{fish_option(o)}\n" for o in options)
     return f"for tool in {wrap(names, 2)}\n{lines}end"
 
 
-def fish(template, probes, commands):
+def fish(template, skoop, probes, commands):
     tools = probes + commands
     loops = [fish_group(names, options) for names, options in groups(tools)]
     loops += [f"complete -c skoop-{c.name} -n __skoop_first -a {fish_quote(FISH_ARGUMENTS[c.argument])}"
@@ -184,4 +184,5 @@ def fish(template, probes, commands):
         "COMMANDS": fish_pairs(commands),
         "TOOLS": wrap([t.name for t in tools], 2),
         "OPTIONS": "\n".join(loops),
+        "SKOOP": "\n".join(f"complete -c skoop -n __skoop_first{fish_option(o)}" for o in skoop.options),
     })

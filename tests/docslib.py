@@ -66,7 +66,8 @@ class Bash(Shell):
         code = """source "$1"; read -ra COMP_WORDS <<< "${2//=/ = }"
             [[ $2 == *[\\ =] ]] && COMP_WORDS+=("")
             COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_LINE=$2; COMP_POINT=${#2}
-            complete -p "${COMP_WORDS[0]}" >/dev/null && _skoop && printf '%s\\n' "${COMPREPLY[@]}" """
+            complete -p "${COMP_WORDS[0]}" >/dev/null || exit
+            _skoop; printf '%s\\n' "${COMPREPLY[@]}" """
         return set(self.script(["bash", "-uc", code, "bash", COMPLETIONS / "skoop.bash", line], timeout))
 
 

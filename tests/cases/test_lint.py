@@ -61,7 +61,7 @@ def test_fish_completion_parses():
 
 def test_python_compiles_without_warning():
     files = sorted(str(p) for d in ("man", "tests") for p in (TOP / d).rglob("*.py"))
-    code = "import sys\nfor f in sys.argv[1:]: compile(open(f, encoding='utf-8').read(), f, 'exec')"
+    code = "import pathlib, sys\nfor f in sys.argv[1:]: compile(pathlib.Path(f).read_text(encoding='utf-8'), f, 'exec')"
     silent(["/usr/bin/python3", "-W", "error", "-c", code, *files])
 
 
