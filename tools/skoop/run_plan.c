@@ -21,7 +21,7 @@ struct known_options {
 	struct known {
 		const char *name;
 		int letter; /* 0: none */
-		bool takes_value;
+		int takes;  /* has_arg of getopt */
 	} * v;
 	size_t n, size;
 	struct option *longs;
@@ -29,7 +29,7 @@ struct known_options {
 	bool failed;
 };
 
-static void known_add(struct known_options *u, const char *name, int letter, bool takes_value)
+static void known_add(struct known_options *u, const char *name, int letter, int takes)
 {
 	for (size_t i = 0; i < u->n; i++)
 		if (!strcmp(u->v[i].name, name))
@@ -37,12 +37,14 @@ static void known_add(struct known_options *u, const char *name, int letter, boo
 	if (array_grow(&u->v, &u->size, u->n + 1))
 		u->failed = true;
 	else
-		u->v[u->n++] = (struct known){ name, letter, takes_value };
+		u->v[u->n++] = (struct known){ name, letter, takes };
 }
 
 static void known_common(const struct option_info *info, void *arg)
 {
-	known_add(arg, info->name, info->key, info->arg);
+	int value = info->optional ? optional_argument : required_argument;
+
+	known_add(arg, info->name, info->key, info->arg ? value : no_argument);
 }
 
 /* The options that every probe has: those of one that reads counters and has none of its own. */
@@ -63,7 +65,8 @@ static void known_to_some(struct known_options *u, const struct run_plan *plan)
 		for (size_t k = 0; k < p->noptions; k++) {
 			const struct probe_option *o = &p->options[k];
 
-			known_add(u, o->name, o->letter ? *o->letter : 0, o->arg);
+			known_add(u, o->name, o->letter ? *o->letter : 0,
+				  o->arg ? required_argument : no_argument);
 		}
 	}
 }
@@ -73,14 +76,10 @@ static bool known_close(struct known_options *u)
 	u->longs = calloc(u->n + 1, sizeof(*u->longs));
 	for (size_t i = 0; u->longs && i < u->n; i++) {
 		const struct known *o = &u->v[i];
-		int arg = o->takes_value ? required_argument : no_argument;
 
-		/* Whether to colour may be asked without a word. */
-		if (o->takes_value && !strcmp(o->name, "color"))
-			arg = optional_argument;
-		u->longs[i] = (struct option){ o->name, arg, NULL, VALUE + (int)i };
+		u->longs[i] = (struct option){ o->name, o->takes, NULL, VALUE + (int)i };
 		if (o->letter)
-			buf_printf(&u->letters, "%c%s", o->letter, o->takes_value ? ":" : "");
+			buf_printf(&u->letters, "%c%s", o->letter, o->takes ? ":" : "");
 	}
 	return u->longs && !u->letters.failed && !u->failed;
 }
