@@ -30,9 +30,8 @@ static void put_advice(struct buf *b, const struct advice *a)
 	buf_str(b, "\n");
 }
 
-static void put_option(const struct option_info *info, void *arg)
+void describe_option(const struct option_info *info, struct buf *b)
 {
-	struct buf *b = arg;
 	char letter[2] = { (char)info->key };
 	struct buf words = { 0 }, value = { 0 };
 
@@ -52,6 +51,11 @@ static void put_option(const struct option_info *info, void *arg)
 	b->failed |= words.failed | value.failed;
 	buf_free(&words);
 	buf_free(&value);
+}
+
+static void put_option(const struct option_info *info, void *arg)
+{
+	describe_option(info, arg);
 }
 
 static const char *origin(const struct metric *m)

@@ -18,6 +18,9 @@
  * origin: contract; extra (ours, always there); all (ours, with -a or an option of its own).
  */
 void describe(const struct probe *p, struct buf *b);
+/* The line of one option. */
+struct option_info;
+void describe_option(const struct option_info *info, struct buf *b);
 
 /*
  * --explain NAME: what the metric (full, short or kernel name) or event of this probe means. False: no such name.

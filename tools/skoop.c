@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "libcommon/describe.h"
+#include "libcommon/options.h"
 #include "libcommon/process.h"
 
 static int cmd_help(int argc, char **argv);
@@ -63,6 +65,23 @@ static int overview(void)
 	return print_buf(&b);
 }
 
+/* For generators: the own options, then the commands; the options of each are told by it. */
+static int describe_all(void)
+{
+	static const struct option_info options[] = {
+		{ 'h', "help", NULL, "What there is", "Running" },
+		{ 'V', "version", NULL, "The version", "Running" },
+	};
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		describe_option(&options[i], &b);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (commands[i].run)
+			buf_printf(&b, "command\t%s\t%s\t%s\n", commands[i].name, commands[i].args, commands[i].says);
+	return print_buf(&b);
+}
+
 static int version(void)
 {
 	struct buf b = { 0 };
@@ -74,16 +93,22 @@ static int version(void)
 /* The manual of what is named, or its --help where no manual is installed. */
 static int cmd_help(int argc, char **argv)
 {
-	const struct command *c = argc == 2 ? command_get(argv[1]) : NULL;
+	static const struct plain_command command = {
+		.help = "Usage: skoop help [PROBE]\n"
+			"The manual of a probe or command, or its --help where no manual is installed.\n",
+		.max_args = 1,
+	};
+	struct plain_options opt;
+	const struct command *c;
+	int code = plain_options(argc, argv, &command, &opt);
 
-	if (argc < 2 || !strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))
+	if (code >= 0)
+		return code;
+	if (!opt.arg)
 		return overview();
-	if (argc > 2) {
-		msg_error("takes one name, not %d", argc - 1);
-		return EXIT_USAGE;
-	}
+	c = command_get(opt.arg);
 	if (!c)
-		return probe_help(argv[1]);
+		return probe_help(opt.arg);
 	manual_show("skoop");
 	if (c->run == cmd_help)
 		return overview();
@@ -135,6 +160,8 @@ int main(int argc, char **argv)
 		return overview();
 	if (!strcmp(word, "-V") || !strcmp(word, "--version"))
 		return version();
+	if (!strcmp(word, "--describe"))
+		return describe_all();
 	if (*word == '-') {
 		msg_error("unknown option '%s'; skoop alone shows what there is", word);
 		return EXIT_USAGE;

@@ -6,6 +6,8 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "libcommon/describe.h"
+#include "libcommon/options.h"
 #include "libcommon/process.h"
 #include "libcommon/table.h"
 
@@ -22,38 +24,77 @@ int print_buf(struct buf *b)
 	return EXIT_FAILED;
 }
 
-static int show_help(const char *help)
+static const struct {
+	struct option_info info;
+	unsigned int of;
+} plain[] = {
+	{ { 'j', "json", NULL, "JSON Lines", "Output" }, PLAIN_JSON },
+	{ { 'h', "help", NULL, "This help", "Running" }, 0 },
+};
+
+static bool plain_has(const struct plain_command *command, size_t i)
+{
+	return !plain[i].of || command->has & plain[i].of;
+}
+
+static int show_help(const struct plain_command *command)
 {
 	struct buf b = { 0 };
 
-	buf_str(&b, help);
+	buf_printf(&b, "%s\n", command->help);
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		if (plain_has(command, i))
+			buf_printf(&b, "  -%c, --%-6s %s\n", plain[i].info.key, plain[i].info.name, plain[i].info.help);
 	return print_buf(&b);
 }
 
-int plain_options(int argc, char **argv, const char *help, int max_args, struct plain_options *opt)
+static int show_description(const struct plain_command *command)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-						 { "complete", no_argument, NULL, 'c' },
-						 { "help", no_argument, NULL, 'h' },
-						 {} };
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		if (plain_has(command, i))
+			describe_option(&plain[i].info, &b);
+	return print_buf(&b);
+}
+
+int plain_options(int argc, char **argv, const struct plain_command *command, struct plain_options *opt)
+{
+	enum { KEY_COMPLETE = 0x100, KEY_DESCRIBE };
+	struct option longs[ARRAY_SIZE(plain) + 3] = { { "describe", no_argument, NULL, KEY_DESCRIBE } };
+	size_t n = 1;
 	int key;
 
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		if (plain_has(command, i))
+			longs[n++] = (struct option){ plain[i].info.name, no_argument, NULL, plain[i].info.key };
+	if (command->has & PLAIN_COMPLETE)
+		longs[n] = (struct option){ "complete", no_argument, NULL, KEY_COMPLETE };
 	*opt = (struct plain_options){ 0 };
-	while ((key = getopt_long(argc, argv, "jh", options, NULL)) != -1) {
+	while ((key = getopt_long(argc, argv, command->has & PLAIN_JSON ? "jh" : "h", longs, NULL)) != -1) {
 		switch (key) {
 		case 'j': opt->json = true; break;
-		case 'c': opt->complete = true; break;
-		case 'h': return show_help(help);
+		case 'h': return show_help(command);
+		case KEY_COMPLETE: opt->complete = true; break;
+		case KEY_DESCRIBE: return show_description(command);
 		default: return EXIT_USAGE; /* getopt has said why */
 		}
 	}
-	if (argc - optind > max_args) {
-		msg_error("too many arguments: '%s'", argv[optind + max_args]);
+	if (argc - optind > command->max_args) {
+		msg_error("too many arguments: '%s'", argv[optind + command->max_args]);
 		return EXIT_USAGE;
 	}
 	if (optind < argc)
 		opt->arg = argv[optind];
 	return -1;
+}
+
+int command_describe(const struct probe *command)
+{
+	struct buf b = { 0 };
+
+	describe(command, &b);
+	return print_buf(&b);
 }
 
 void table_show(struct table *t, struct buf *b)

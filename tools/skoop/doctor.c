@@ -13,13 +13,14 @@
 
 #define ANSWER_TIME (10 * NSEC_PER_SEC)
 
-static const char help[] =
-	"Usage: skoop doctor [-j]\n"
-	"What this machine offers, and which probes can run on it: each is run once, and\n"
-	"what it lacks is said. Exit code 0: all can; 3: some lack a privilege; 4: the\n"
-	"kernel lacks something; 1: a probe failed.\n\n"
-	"  -j, --json  JSON Lines\n"
-	"  -h, --help  this help\n";
+static const struct plain_command command = {
+	.help = "Usage: skoop doctor [-j]\n"
+		"What this machine offers, and which probes can run on it: each is run once, and\n"
+		"what it lacks is said.\n"
+		"Exit code 0: all can; 3: some lack a privilege; 4: the kernel lacks something;\n"
+		"1: a probe failed.\n",
+	.has = PLAIN_JSON,
+};
 
 /* One probe's visit. */
 struct visit {
@@ -298,7 +299,7 @@ int cmd_doctor(int argc, char **argv)
 {
 	struct plain_options opt;
 	struct probes ps;
-	int code = plain_options(argc, argv, help, 0, &opt);
+	int code = plain_options(argc, argv, &command, &opt);
 
 	if (code >= 0)
 		return code;

@@ -11,14 +11,14 @@
 #include "libcommon/format.h"
 #include "libcommon/table.h"
 
-static const char help[] =
-	"Usage: skoop explain [-j] [NAME]\n"
-	"What NAME means, what is normal, what usually causes it and what to do next.\n"
-	"NAME is a metric (in full, without its prefix, or as the kernel and nstat spell\n"
-	"it), an event, a finding of snapshot, or a probe. Without NAME: all names.\n\n"
-	"  -j, --json      JSON Lines\n"
-	"      --complete  words for a shell's completion\n"
-	"  -h, --help      this help\n";
+static const struct plain_command command = {
+	.help = "Usage: skoop explain [-j] [NAME]\n"
+		"What NAME means, what is normal, what usually causes it and what to do next.\n"
+		"NAME is a metric (in full, without its prefix, or as the kernel and nstat spell\n"
+		"it), an event, a finding of snapshot or a probe. Without NAME: all names.\n",
+	.has = PLAIN_JSON | PLAIN_COMPLETE,
+	.max_args = 1,
+};
 
 static void offer_all(const struct entries *es, const struct probes *ps, struct nearest *near)
 {
@@ -288,7 +288,7 @@ int cmd_explain(int argc, char **argv)
 	struct plain_options opt;
 	struct entries es = { 0 };
 	struct probes ps;
-	int code = plain_options(argc, argv, help, 1, &opt);
+	int code = plain_options(argc, argv, &command, &opt);
 
 	if (code >= 0)
 		return code;

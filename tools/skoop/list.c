@@ -7,13 +7,12 @@
 #include "libcommon/format.h"
 #include "libcommon/table.h"
 
-static const char help[] =
-	"Usage: skoop list [-j]\n"
-	"The probes that are here, what each of them answers, where its numbers come from\n"
-	"and what it costs.\n\n"
-	"  -j, --json      JSON Lines\n"
-	"      --complete  words for a shell's completion\n"
-	"  -h, --help      this help\n";
+static const struct plain_command command = {
+	.help = "Usage: skoop list [-j]\n"
+		"The probes that are here, what each of them answers, where its numbers come from\n"
+		"and what it costs.\n",
+	.has = PLAIN_JSON | PLAIN_COMPLETE,
+};
 
 static const char *or_dash(const char *text)
 {
@@ -76,7 +75,7 @@ int cmd_list(int argc, char **argv)
 	struct plain_options opt;
 	struct buf b = { 0 };
 	struct probes ps;
-	int code = plain_options(argc, argv, help, 0, &opt);
+	int code = plain_options(argc, argv, &command, &opt);
 
 	if (code >= 0)
 		return code;

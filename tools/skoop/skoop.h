@@ -30,14 +30,22 @@ int cmd_targets(int argc, char **argv);
  */
 int print_buf(struct buf *b);
 
-/* For commands with few options: -j, --complete, -h, and max_args arguments at most. */
+/* A command with few options: -h, what it `has` of the others, and max_args arguments at most. */
+enum { PLAIN_JSON = 1, PLAIN_COMPLETE = 2 };
+struct plain_command {
+	const char *help; /* above its options */
+	unsigned int has;
+	int max_args;
+};
 struct plain_options {
 	bool json;     /* JSON Lines */
 	bool complete; /* words for a shell's completion, a tab, what they are; silent on errors */
 	char *arg;
 };
 /* A negative value: go on; else the exit code, and all has been said. */
-int plain_options(int argc, char **argv, const char *help, int max_args, struct plain_options *opt);
+int plain_options(int argc, char **argv, const struct plain_command *command, struct plain_options *opt);
+/* --describe of a command whose options are made like a probe's. An exit code. */
+int command_describe(const struct probe *command);
 
 /* Settles the table's columns and adds all of it to b. */
 struct table;

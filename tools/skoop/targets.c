@@ -312,6 +312,8 @@ int cmd_targets(int argc, char **argv)
 	int code;
 
 	options_parse(argc, argv, &command, &opt);
+	if (opt.describe)
+		return command_describe(&command);
 	if (complete != COMPLETE_NOTHING)
 		hush();
 	code = load_and_show(&opt);
