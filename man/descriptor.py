@@ -101,7 +101,7 @@ def parse(text, tool, probe=None):
             if kind == "probe":
                 probe = Probe(*cols)
             elif kind == "option":
-                probe.options.append(Option(*cols[:5], cols[5].split(), *cols[6:]))
+                probe.options.append(Option(*cols[:3], cols[3].rstrip(":"), cols[4], cols[5].split(), *cols[6:]))
             elif kind == "metric":
                 probe.metrics.append(Metric(*cols[:7], Advice(*cols[7:])))
             elif kind == "event":
@@ -117,8 +117,11 @@ def parse(text, tool, probe=None):
 
 def ask(tool, *args):
     """What the tool at this path answers; it must succeed and say something."""
-    done = subprocess.run([tool, *args], capture_output=True, text=True, timeout=10, stdin=subprocess.DEVNULL,
-                          check=False)
+    try:
+        done = subprocess.run([tool, *args], capture_output=True, text=True, timeout=10, stdin=subprocess.DEVNULL,
+                              check=False)
+    except subprocess.TimeoutExpired as err:
+        raise Bad(str(err)) from err
     if done.returncode or not done.stdout:
         raise Bad(f"{tool} {' '.join(args)}: exit status {done.returncode}: {done.stderr.strip()}")
     return done.stdout

@@ -151,7 +151,7 @@ README = (TOP / "README.md").read_text()
 
 def blocks(language):
     """[(the rest of the fence's first line, text)] of the README's code blocks in a language."""
-    return re.findall(rf"^```{language}\b *(.*)\n(.*?)^```$", README, re.S | re.M)
+    return re.findall(rf"^```{language}\b *([^\n]*)\n(.*?)^```$", README, re.S | re.M)
 
 
 def examples_of_manual(page):
