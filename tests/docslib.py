@@ -137,6 +137,9 @@ class Zsh(Shell):
         super().__exit__(*exc)
 
 
+# What the textfile collector reads.
+COLLECTED = "/var/lib/prometheus/node-exporter"
+
 # ---- a small cluster, for examples that name pods and namespaces ----
 
 def cgroup_root():
@@ -179,9 +182,10 @@ class Cluster:
         self.cgroups.append(group)
         (group / "cgroup.procs").write_text(str(self.sleepers[pod].pid))
 
-    def run(self, command, seconds=4):
+    def run(self, command, seconds=2.5):
         """A shell's command with the tools in its PATH; one that does not end is asked to after some seconds."""
-        script = ['mount --bind "$0/log" /var/log', "mount -t tmpfs none /run/netns"]
+        script = ['mount --bind "$0/log" /var/log', "mount -t tmpfs none /run/netns",
+                  f"mkdir -p {COLLECTED}; mount -t tmpfs none {COLLECTED}"]
         for name, child in self.sleepers.items():
             if "/" not in name:
                 script.append(f"touch /run/netns/{name}; mount --bind /proc/{child.pid}/ns/net /run/netns/{name}")
