@@ -360,6 +360,8 @@ int cmd_snapshot(int argc, char **argv)
 	int code = EXIT_USAGE;
 
 	options_parse(argc, argv, &command, &s.opt);
+	if (s.opt.describe)
+		return command_describe(&command);
 	if (!s.opt.interval)
 		s.opt.interval = SECONDS_DEFAULT;
 	if (options_fit(&s.opt))
