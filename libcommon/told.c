@@ -70,7 +70,10 @@ void told_denied(struct told *t)
 		if (d->told || !d->count)
 			continue;
 		d->told = true;
-		caps_report(d->caps, "%" PRIu64 " %s skipped", d->count, d->things);
+		if (d->count == 1)
+			caps_report(d->caps, "one of the %s skipped", d->things);
+		else
+			caps_report(d->caps, "%" PRIu64 " %s skipped", d->count, d->things);
 	}
 }
 
