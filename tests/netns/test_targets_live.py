@@ -237,11 +237,12 @@ def unshared(flags, script, **kw):
     return done
 
 
-def test_hidepid(root, pod):
-    """Others' processes hidden by the mount: said once, and no claim that what was asked for does not exist."""
+@pytest.mark.parametrize("hidepid", [1, 2])
+def test_hidepid(root, pod, hidepid):
+    """Others' processes hidden by the mount, or listed and locked: said once, and nothing is said not to exist."""
     (root / "proc").mkdir()
     skoop_as_nobody = f"{' '.join(NOBODY)} {root}/skoop targets -o tsv --rootfs {root} --procfs {root}/proc"
-    script = f"mount -t proc -o hidepid=2 proc {root}/proc; {{}} || echo rc $?"
+    script = f"mount -t proc -o hidepid={hidepid} proc {root}/proc; {{}} || echo rc $?"
     done = unshared(["-m"], script.format(skoop_as_nobody))
     assert done.stderr == f"skoop targets: {root}/proc is mounted with hidepid: other processes cannot be seen\n"
     assert "web-0" not in done.stdout
@@ -274,6 +275,27 @@ def test_child_pid_namespace(root, pod):
     rows = lines(done)
     assert by_pid(rows, pod.child.pid)["target_pod"] == "web-0"
     assert [r["pid"] for r in rows if r["host"] == "yes"] == ["1"]
+
+
+def test_own_namespace_elsewhere(root, quiet):
+    """A /proc of pids we are not among: the own namespace is there all the same, and read without a process."""
+    (root / "inner").mkdir()
+    os.mkfifo(root / "up")
+    script = f"""
+        unshare -n -p -f --kill-child sh -c "mount -t proc proc {root}/inner; echo > {root}/up; exec sleep 1000" &
+        trap "kill -9 $!" EXIT  # it waits for its child whatever else it is sent
+        read x < {root}/up
+        {root}/skoop targets -o tsv --rootfs {root} --procfs {root}/inner
+        {root}/skoop-tcpext -j -z --rootfs {root} --procfs {root}/inner -n {quiet.inode}"""
+    done = quiet.run("unshare", "-m", "sh", "-ec", script)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    text = [line for line in done.stdout.splitlines() if not line.startswith("{")]
+    rows = [dict(zip(text[0].split("\t"), row.split("\t"), strict=True)) for row in text[1:]]
+    assert [(r["target_pod"], r["pids"], r["mount"]) for r in rows if r["host"] != "yes"] == [
+        (f"netns:{quiet.inode}", "0", "/proc/self/ns/net")]
+    assert [r["pid"] for r in rows if r["host"] == "yes"] == ["1"]
+    recs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert recs and {r["netns"] for r in recs} == {quiet.inode}
 
 
 def test_child_cgroup_namespace(root, pod):

@@ -365,7 +365,7 @@ static void test_call_own(void **state)
 	assert_int_equal(netns_call(&t, ask_own, &inside), -ESRCH);
 	t.npids = 0;
 	t.mount = "/etc/hostname";
-	assert_int_equal(netns_call(&t, ask_own, &inside), -EINVAL);
+	assert_int_equal(netns_call(&t, ask_own, &inside), -ESRCH);
 }
 
 /* A child in a namespace of its own, until `pipe` is closed. */
