@@ -88,6 +88,14 @@ static void take_header(struct merge *m, struct feed *f, const char *text)
 	}
 }
 
+uint64_t merge_wall_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
 void merge_line(struct merge *m, struct feed *f, const char *line, size_t len)
 {
 	f->late = false;

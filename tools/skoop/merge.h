@@ -54,6 +54,7 @@ struct merge {
 	enum out_format format;
 	bool file;	   /* each m->out is the whole content of a file */
 	uint64_t interval; /* ns, 0: one round */
+	uint64_t start;	   /* merge_wall_clock() before the first child */
 	struct feed *feeds;
 	size_t nfeeds;
 	struct buf out;		 /* to be written, then emptied */
@@ -79,6 +80,9 @@ uint64_t record_time(enum out_format format, const char *line);
  * msg_error.
  */
 void expositions_join(struct merge *m, struct buf *b);
+
+/* CLOCK_REALTIME in ns, as records bear it. */
+uint64_t merge_wall_clock(void);
 
 void merge_line(struct merge *m, struct feed *f, const char *line, size_t len);
 void merge_end(struct merge *m, struct feed *f, bool failed);

@@ -44,12 +44,12 @@ static int take_greeting(struct run *r, struct child *c, const char *line)
 		c->failed = f->failed = true;
 		child_kill(c);
 	}
-	if (f->streams && r->plan.write) {
+	if (f->streams && r->plan.opt.write) {
 		msg_error("-w cannot replace a file by the events of %s; append with >> instead",
 			  f->title);
 		return -EINVAL;
 	}
-	if (f->streams && r->plan.format == OUT_TSV && r->plan.n > 1) {
+	if (f->streams && r->plan.opt.format == OUT_TSV && r->plan.n > 1) {
 		msg_error(
 			"the events of %s have columns of their own: use -o json, or run it alone",
 			f->title);
@@ -107,7 +107,7 @@ static int take_end(struct child *c, void *arg)
 	if (c->code == EXIT_USAGE)
 		return -EINVAL;
 	/* A file is replaced by a whole, or not at all. */
-	return r->plan.write && !delivered(c->code) && !cannot_run(c->code) ? -EIO : 0;
+	return r->plan.opt.write && !delivered(c->code) && !cannot_run(c->code) ? -EIO : 0;
 }
 
 /* ---- what comes out ---- */
@@ -115,7 +115,7 @@ static int take_end(struct child *c, void *arg)
 static int write_out(struct run *r, bool end)
 {
 	struct merge *m = &r->merge;
-	const char *path = r->plan.write;
+	const char *path = r->plan.opt.write;
 	int err = 0;
 
 	m->ops->tick(m, process_now(), end);
@@ -137,9 +137,9 @@ static int write_out(struct run *r, bool end)
 
 static const struct merge_ops *merger(const struct run_plan *plan)
 {
-	if (plan->write || plan->format == OUT_PROM || plan->format == OUT_OPENMETRICS)
+	if (plan->opt.write || plan->opt.format == OUT_PROM || plan->opt.format == OUT_OPENMETRICS)
 		return &merge_rounds;
-	return plan->format == OUT_TABLE ? &merge_blocks : &merge_timeline;
+	return plan->opt.format == OUT_TABLE ? &merge_blocks : &merge_timeline;
 }
 
 static bool want_color(void)
@@ -157,7 +157,7 @@ static int start(struct run *r)
 {
 	static const struct children_ops ops = { take_line, NULL, take_end, false };
 	struct run_plan *plan = &r->plan;
-	int err = children_open(&ops, r, plan->write ? -1 : STDOUT_FILENO, &r->children);
+	int err = children_open(&ops, r, plan->opt.write ? -1 : STDOUT_FILENO, &r->children);
 
 	for (size_t i = 0; !err && i < plan->n; i++) {
 		auto_free const char **args = calloc(plan->args[i].n + 3, sizeof(*args));
@@ -168,7 +168,7 @@ static int start(struct run *r)
 			return -ENOMEM;
 		}
 		args[n++] = "--framed";
-		if (plan->format == OUT_TABLE && !plan->color_given && want_color())
+		if (plan->opt.format == OUT_TABLE && plan->opt.color == COLOR_AUTO && want_color())
 			args[n++] = "--color=always";
 		if (plan->args[i].n)
 			memcpy(args + n, plan->args[i].v, plan->args[i].n * sizeof(*args));
@@ -184,9 +184,10 @@ static int prepare(struct run *r)
 	struct merge *m = &r->merge;
 
 	*m = (struct merge){ .ops = merger(&r->plan),
-			     .format = r->plan.format,
-			     .interval = r->plan.interval,
-			     .file = r->plan.write };
+			     .format = r->plan.opt.format,
+			     .interval = r->plan.opt.interval,
+			     .start = merge_wall_clock(),
+			     .file = r->plan.opt.write };
 	m->feeds = calloc(r->plan.n, sizeof(*m->feeds));
 	r->codes = calloc(r->plan.n, sizeof(*r->codes));
 	if (!m->feeds || !r->codes) {
@@ -258,7 +259,7 @@ static int run(struct run *r)
 		;
 	if (err == -EPIPE)
 		return EXIT_OK; /* the reader has seen enough */
-	if (!err && !r->plan.write && close(STDOUT_FILENO)) {
+	if (!err && !r->plan.opt.write && close(STDOUT_FILENO)) {
 		msg_error("write error: %s", strerror(errno));
 		return EXIT_FAILED;
 	}

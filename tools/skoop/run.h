@@ -14,15 +14,10 @@ struct run_plan {
 	struct run_args {
 		const char **v; /* NULL-terminated */
 		size_t n, size;
-	} * args;    /* of each of them */
-	char **made; /* texts put together here */
+	} * args;	    /* of each of them */
+	struct options opt; /* as the command line says, for the whole */
+	char **made;	    /* texts put together here */
 	size_t nmade, made_size;
-
-	/* What concerns the whole. */
-	enum out_format format;
-	const char *write; /* -w FILE, NULL: stdout */
-	uint64_t interval, count;
-	bool color_given;
 };
 
 /* What follows returns a negative value to go on; else the exit code, and all has been said. */

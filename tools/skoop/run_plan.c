@@ -13,15 +13,14 @@
 #include "libcommon/writer.h"
 
 /*
- * The options there are, as getopt wants them; the value of the i-th is VALUE + i. `own` holds
- * those that not every probe has.
+ * The options there are, as getopt wants them; the value of the i-th is VALUE + i. Those in `own`
+ * are not everybody's.
  */
 enum { VALUE = 0x100 };
 struct known_options {
 	struct known {
-		const char *name;
+		const char *name, *arg;
 		int letter; /* 0: none */
-		int takes;  /* has_arg of getopt */
 	} * v;
 	size_t n, size;
 	struct option *longs;
@@ -29,32 +28,35 @@ struct known_options {
 	bool failed;
 };
 
-static void known_add(struct known_options *u, const char *name, int letter, int takes)
+static bool known_has(const struct known_options *u, const char *name)
 {
 	for (size_t i = 0; i < u->n; i++)
 		if (!strcmp(u->v[i].name, name))
-			return;
+			return true;
+	return false;
+}
+
+static void known_add(struct known_options *u, const char *name, int letter, const char *arg)
+{
+	if (known_has(u, name))
+		return;
 	if (array_grow(&u->v, &u->size, u->n + 1))
 		u->failed = true;
 	else
-		u->v[u->n++] = (struct known){ name, letter, takes };
+		u->v[u->n++] = (struct known){ name, arg, letter };
 }
 
 static void known_common(const struct option_info *info, void *arg)
 {
-	int value = info->optional ? optional_argument : required_argument;
-
-	known_add(arg, info->name, info->key, info->arg ? value : no_argument);
+	/* Whether this one fits depends on whether a probe tells events. */
+	if (strcmp(info->name, "exit-status"))
+		known_add(arg, info->name, info->key, info->arg);
 }
 
 /* The options that every probe has: those of one that reads counters and has none of its own. */
-static void known_to_all(struct known_options *u)
-{
-	static const struct metric any[] = { { "any" }, {} };
-	static const struct probe common = { .name = "run", .metrics = any };
-
-	options_each(&common, known_common, u);
-}
+static const struct metric any_metric[] = { { "any" }, {} };
+static const struct event any_event[] = { { "any" }, {} };
+static const struct probe plain_probe = { .name = "run", .metrics = any_metric };
 
 /* The options that any of the chosen ones has. */
 static void known_to_some(struct known_options *u, const struct run_plan *plan)
@@ -65,8 +67,7 @@ static void known_to_some(struct known_options *u, const struct run_plan *plan)
 		for (size_t k = 0; k < p->noptions; k++) {
 			const struct probe_option *o = &p->options[k];
 
-			known_add(u, o->name, o->letter ? *o->letter : 0,
-				  o->arg ? required_argument : no_argument);
+			known_add(u, o->name, o->letter ? *o->letter : 0, o->arg);
 		}
 	}
 }
@@ -76,10 +77,14 @@ static bool known_close(struct known_options *u)
 	u->longs = calloc(u->n + 1, sizeof(*u->longs));
 	for (size_t i = 0; u->longs && i < u->n; i++) {
 		const struct known *o = &u->v[i];
+		int arg = o->arg ? required_argument : no_argument;
 
-		u->longs[i] = (struct option){ o->name, o->takes, NULL, VALUE + (int)i };
+		/* Whether to colour may be asked without a word. */
+		if (o->arg && !strcmp(o->name, "color"))
+			arg = optional_argument;
+		u->longs[i] = (struct option){ o->name, arg, NULL, VALUE + (int)i };
 		if (o->letter)
-			buf_printf(&u->letters, "%c%s", o->letter, o->takes ? ":" : "");
+			buf_printf(&u->letters, "%c%s", o->letter, o->arg ? ":" : "");
 	}
 	return u->longs && !u->letters.failed && !u->failed;
 }
@@ -98,6 +103,20 @@ static const char *known_name(const struct known_options *u, int key)
 			return u->v[i].name;
 	return NULL;
 }
+
+/* Whether getopt knows each of the options. What it does not know is told by hand_out(). */
+static bool all_known(int argc, char **argv, const struct known_options *u)
+{
+	int key;
+
+	opterr = 0;
+	while ((key = getopt_long(argc, argv, u->letters.data, u->longs, NULL)) != -1 && key != '?')
+		;
+	opterr = 1;
+	return key == -1;
+}
+
+/* ---- who gets what ---- */
 
 static bool arg_add(struct run_args *args, const char *text)
 {
@@ -135,20 +154,6 @@ static bool pass(struct run_plan *plan, const char *name, const char *value)
 	return ok;
 }
 
-static enum out_format format_of(const char *word)
-{
-	static const char *const words[] = { [OUT_TABLE] = "table",
-					     [OUT_JSON] = "json",
-					     [OUT_PROM] = "prom",
-					     [OUT_OPENMETRICS] = "openmetrics",
-					     [OUT_TSV] = "tsv" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (!strcmp(words[i], word))
-			return (enum out_format)i;
-	return OUT_TABLE; /* no word of ours: the probes will say so */
-}
-
 static int say(const char *text)
 {
 	struct buf b = { 0 };
@@ -157,8 +162,7 @@ static int say(const char *text)
 	return print_buf(&b);
 }
 
-/* What an option means for the whole. */
-static int take_option(struct run_plan *plan, const char *name, const char *value, const char *help)
+static int hand_one(struct run_plan *plan, const char *name, const char *value, const char *help)
 {
 	if (!strcmp(name, "help"))
 		return say(help);
@@ -168,60 +172,18 @@ static int take_option(struct run_plan *plan, const char *name, const char *valu
 		msg_error("--explain: use skoop explain %s", value);
 		return EXIT_USAGE;
 	}
-	if (!strcmp(name, "write")) {
-		plan->write = value;
-		return -1; /* the dispatcher writes it */
-	}
-	if (!strcmp(name, "output"))
-		plan->format = format_of(value);
-	else if (!strcmp(name, "json"))
-		plan->format = OUT_JSON;
-	else if (!strcmp(name, "color") && value && !strcmp(value, "auto"))
-		return -1; /* what is automatic is seen from here, not from a pipe */
-	else if (!strcmp(name, "color"))
-		plan->color_given = true;
-	else if (!strcmp(name, "quiet"))
-		msg_level_set(MSG_QUIET);
-	else if (!strcmp(name, "verbose"))
-		msg_level_set(MSG_VERBOSE);
+	/*
+	 * The file is written here; and whether it is a terminal that asks for colour is not seen
+	 * from a pipe.
+	 */
+	if (!strcmp(name, "write") || (!strcmp(name, "color") && value && !strcmp(value, "auto")))
+		return -1;
 	return pass(plan, name, value) ? -1 : run_no_memory();
 }
 
-static int take_arguments(struct run_plan *plan, int argc, char **argv, int at)
-{
-	if (argc - at > 2) {
-		msg_error("too many arguments: '%s'", argv[at + 2]);
-		return EXIT_USAGE;
-	}
-	for (int i = at; i < argc; i++)
-		for (size_t k = 0; k < plan->n; k++)
-			if (!arg_add(&plan->args[k], argv[i]))
-				return run_no_memory();
-	if (at < argc && parse_seconds(argv[at], &plan->interval)) {
-		msg_error("INTERVAL is in seconds, above zero, not '%s'", argv[at]);
-		return EXIT_USAGE;
-	}
-	if (at + 1 < argc && parse_u64(argv[at + 1], 1, UINT64_MAX, &plan->count)) {
-		msg_error("COUNT is a whole number above zero, not '%s'", argv[at + 1]);
-		return EXIT_USAGE;
-	}
-	return -1;
-}
-
-/* Whether getopt knows each of the options. What it does not know is told by parse(). */
-static bool all_known(int argc, char **argv, const struct known_options *u)
-{
-	int key;
-
-	opterr = 0;
-	while ((key = getopt_long(argc, argv, u->letters.data, u->longs, NULL)) != -1 && key != '?')
-		;
-	opterr = 1;
-	return key == -1;
-}
-
-static int parse(struct run_plan *plan, int argc, char **argv, const char *help,
-		 const struct known_options *u)
+/* Gives each probe its options, and all of them the arguments. */
+static int hand_out(struct run_plan *plan, int argc, char **argv, const char *help,
+		    const struct known_options *u)
 {
 	int code = -1, key;
 
@@ -229,15 +191,19 @@ static int parse(struct run_plan *plan, int argc, char **argv, const char *help,
 	while (code < 0 && (key = getopt_long(argc, argv, u->letters.data, u->longs, NULL)) != -1) {
 		const char *name = known_name(u, key);
 
-		code = name ? take_option(plan, name, optarg, help)
+		code = name ? hand_one(plan, name, optarg, help)
 			    : EXIT_USAGE; /* getopt has said why */
 	}
-	return code < 0 ? take_arguments(plan, argc, argv, optind) : code;
+	for (int i = optind; code < 0 && i < argc; i++)
+		for (size_t k = 0; k < plan->n; k++)
+			if (!arg_add(&plan->args[k], argv[i]))
+				code = run_no_memory();
+	return code;
 }
 
 /*
  * The probes look at their options before any of them begins: bad ones are told once, and nothing
- * is printed. Only where they may not agree: what all have in common, all find bad.
+ * is printed. Only where they may not agree: what all have in common is looked at here.
  */
 static int check_args(struct run_plan *plan)
 {
@@ -252,17 +218,55 @@ static int check_args(struct run_plan *plan)
 	return err == -EINVAL ? EXIT_USAGE : err ? EXIT_FAILED : -1;
 }
 
+/* What the whole needs to know of the options is read as a probe reads it that has all of them. */
+static int read_options(struct run_plan *plan, int argc, char **argv,
+			const struct known_options *common, const struct known_options *some)
+{
+	static const char *text;
+	static bool flag;
+	auto_free struct knob *own = calloc(some->n + 1, sizeof(*own));
+	struct probe whole = plain_probe;
+	size_t n = 0;
+
+	if (!own)
+		return run_no_memory();
+	for (size_t i = 0; i < plan->n; i++)
+		if (plan->chosen[i]->nevents)
+			whole.events = any_event;
+	for (size_t i = 0; i < some->n; i++) {
+		const struct known *o = &some->v[i];
+
+		own[n] = (struct knob){ o->letter,
+					o->name,
+					o->arg,
+					NULL,
+					o->arg ? KNOB_STRING : KNOB_FLAG,
+					o->arg ? (void *)&text : &flag };
+		n += !known_has(common, o->name);
+	}
+	own[n] = (struct knob){ 0 };
+	whole.knobs = own;
+	options_parse(argc, argv, &whole, &plan->opt);
+	return -1;
+}
+
 /* Options that not every probe has: asked for, and handed to those that have them. */
-static int take_own_options(struct run_plan *plan, int argc, char **argv, const char *help)
+static int take_own_options(struct run_plan *plan, int argc, char **argv, const char *help,
+			    const struct known_options *common)
 {
 	struct known_options some = { 0 };
 	int code = run_describe(plan);
 
 	known_to_some(&some, plan);
 	if (code < 0)
-		code = known_close(&some) ? parse(plan, argc, argv, help, &some) : run_no_memory();
+		code = known_close(&some) ? hand_out(plan, argc, argv, help, &some)
+					  : run_no_memory();
+	if (code < 0)
+		code = check_args(plan);
+	if (code < 0)
+		code = read_options(plan, argc, argv, common, &some);
 	known_free(&some);
-	return code < 0 ? check_args(plan) : code;
+	return code;
 }
 
 static int take_options(struct run_plan *plan, int argc, char **argv, const char *help)
@@ -270,13 +274,16 @@ static int take_options(struct run_plan *plan, int argc, char **argv, const char
 	struct known_options common = { 0 };
 	int code;
 
-	known_to_all(&common);
-	if (!known_close(&common))
+	options_each(&plain_probe, known_common, &common);
+	if (!known_close(&common)) {
 		code = run_no_memory();
-	else if (all_known(argc, argv, &common))
-		code = parse(plan, argc, argv, help, &common);
-	else
-		code = take_own_options(plan, argc, argv, help);
+	} else if (all_known(argc, argv, &common)) {
+		code = hand_out(plan, argc, argv, help, &common);
+		if (code < 0)
+			code = read_options(plan, argc, argv, &common, &common);
+	} else {
+		code = take_own_options(plan, argc, argv, help, &common);
+	}
 	known_free(&common);
 	return code;
 }
@@ -306,42 +313,41 @@ static int drop_eventful(struct run_plan *plan)
 
 static int check_exposition(struct run_plan *plan, bool grouped)
 {
-	if (plan->interval && plan->count != 1 && !plan->write) {
+	if (plan->opt.interval && plan->opt.count != 1 && !plan->opt.write) {
 		msg_error("rounds one after another are no exposition: give COUNT 1, or -w FILE");
 		return EXIT_USAGE;
 	}
 	return grouped ? drop_eventful(plan) : -1;
 }
 
-static int check_file(const struct run_plan *plan)
+static int check_file(const struct options *opt)
 {
-	size_t len = strlen(plan->write);
+	size_t len = strlen(opt->write);
 	int err;
 
-	if (plan->format == OUT_TABLE) {
-		msg_error("-w needs -o prom, openmetrics, json or tsv");
+	if (opt->format == OUT_TABLE) {
+		msg_error("-w takes -o prom, openmetrics, json or tsv");
 		return EXIT_USAGE;
 	}
-	if (plan->format == OUT_OPENMETRICS && len >= 5 &&
-	    !strcmp(plan->write + len - 5, ".prom")) {
-		msg_error("%s: the textfile collector does not read OpenMetrics; use -o prom",
-			  plan->write);
+	if (opt->format == OUT_OPENMETRICS && len >= 5 && !strcmp(opt->write + len - 5, ".prom")) {
+		msg_error("%s: the textfile collector does not read openmetrics; use -o prom",
+			  opt->write);
 		return EXIT_USAGE;
 	}
-	err = file_check(plan->write);
+	err = file_check(opt->write);
 	if (err == -EINVAL)
-		msg_error("%s: is there and no regular file", plan->write);
+		msg_error("%s: -w replaces regular files only", opt->write);
 	else if (err)
-		msg_error("write error: %s: %s", plan->write, strerror(-err));
+		msg_error("write error: %s: %s", opt->write, strerror(-err));
 	return err ? err == -EINVAL ? EXIT_USAGE : EXIT_FAILED : -1;
 }
 
 static int check(struct run_plan *plan, bool grouped)
 {
-	bool exposition = plan->format == OUT_PROM || plan->format == OUT_OPENMETRICS;
+	bool exposition = plan->opt.format == OUT_PROM || plan->opt.format == OUT_OPENMETRICS;
 	int code = exposition ? check_exposition(plan, grouped) : -1;
 
-	return code < 0 && plan->write ? check_file(plan) : code;
+	return code < 0 && plan->opt.write ? check_file(&plan->opt) : code;
 }
 
 int run_plan_make(int argc, char **argv, const char *help, struct run_plan *plan)
@@ -374,6 +380,7 @@ void run_plan_free(struct run_plan *plan)
 		free(plan->args[i].v);
 	for (size_t i = 0; i < plan->nmade; i++)
 		free(plan->made[i]);
+	options_free(&plan->opt);
 	free(plan->made);
 	free(plan->args);
 	free(plan->chosen);

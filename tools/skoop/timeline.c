@@ -24,14 +24,6 @@ struct queue {
 	char text[];
 };
 
-static uint64_t wall_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
 static void timeline_line(struct merge *m, struct feed *f, const char *line, size_t len)
 {
 	struct queue *q = malloc(sizeof(*q) + len + 1);
@@ -58,6 +50,15 @@ static void timeline_round(struct merge *m, struct feed *f)
 	(void)m, (void)f;
 }
 
+/*
+ * Rounds are due on a schedule that begins with the probe, just after all were started: when the
+ * one is due that follows a round of this time.
+ */
+static uint64_t next_round(const struct merge *m, uint64_t ts)
+{
+	return ts < m->start ? ts : m->start + ((ts - m->start) / m->interval + 1) * m->interval;
+}
+
 /* Earlier than this nothing more will come from it. */
 static uint64_t watermark(const struct merge *m, const struct feed *f, uint64_t wall)
 {
@@ -69,7 +70,7 @@ static uint64_t watermark(const struct merge *m, const struct feed *f, uint64_t 
 		return wall > mark + EVENT_DELAY ? wall - EVENT_DELAY : mark;
 	if (!f->rests)
 		return mark;
-	return m->interval ? mark + m->interval / 4 * 3 : UINT64_MAX;
+	return m->interval ? next_round(m, mark) : UINT64_MAX;
 }
 
 static struct feed *earliest(const struct merge *m)
@@ -131,7 +132,7 @@ static void go(struct merge *m, struct feed *f)
 
 static void timeline_tick(struct merge *m, uint64_t now, bool end)
 {
-	uint64_t wall = wall_clock();
+	uint64_t wall = merge_wall_clock();
 	struct feed *first;
 
 	while ((first = earliest(m)) && (end || may_go(m, first, now, wall)))
@@ -149,7 +150,7 @@ static uint64_t timeline_due(const struct merge *m)
 	if (!first)
 		return UINT64_MAX;
 	now = process_now();
-	wall = wall_clock();
+	wall = merge_wall_clock();
 	due = oldest(m) + MERGE_HOLD;
 	for (size_t i = 0; i < m->nfeeds; i++) {
 		const struct feed *f = &m->feeds[i];
