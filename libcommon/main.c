@@ -17,6 +17,7 @@
 #include "out.h"
 #include "process.h"
 #include "target.h"
+#include "target_pass.h"
 #include "util.h"
 
 /* What one round's reading came to. */
@@ -97,12 +98,20 @@ static void judge(struct life *l, const struct tally *sum)
 	}
 }
 
+/* The first round's targets may have been found already, by who started several probes. */
+static int find_targets(struct life *l, struct targets **ts)
+{
+	if (!l->rounds && l->opt.given && !targets_take(STDIN_FILENO, l->finder, ts))
+		return 0;
+	return targets_load(l->finder, ts);
+}
+
 /* One round: discover, read, write. Returns 0 to go on, else an -errno that ends the run. */
 static int round_run(struct life *l, bool show)
 {
 	struct targets *fresh;
 	struct tally sum;
-	int err = targets_load(l->finder, &fresh);
+	int err = find_targets(l, &fresh);
 
 	if (err) {
 		l->code = target_exit_code(err);

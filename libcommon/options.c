@@ -13,7 +13,7 @@
 
 /* Options without a letter; knobs without one get KEY_KNOB + their index. */
 enum { KEY_HOST = 0x100, KEY_PROCFS, KEY_SYSFS, KEY_ROOTFS, KEY_POD_LOGS, KEY_HOST_NETNS, KEY_NODE,
-       KEY_COLOR, KEY_EXPLAIN, KEY_DESCRIBE, KEY_FRAMED, KEY_KNOB = 0x200 };
+       KEY_COLOR, KEY_EXPLAIN, KEY_DESCRIBE, KEY_FRAMED, KEY_TARGETS, KEY_KNOB = 0x200 };
 
 /* Who has an option. */
 enum { FOR_ALL, FOR_PROBE, FOR_EVENTS };
@@ -272,6 +272,7 @@ static bool parse_run(int key, char *text, struct options *opt)
 	case KEY_EXPLAIN: opt->explain = text; return true;
 	case KEY_DESCRIBE: opt->describe = true; return true;
 	case KEY_FRAMED: opt->framed = true; return true;
+	case KEY_TARGETS: opt->given = true; return true;
 	case 'v': opt->verbosity = MSG_VERBOSE; return true;
 	case 'q': opt->verbosity = MSG_QUIET; return true;
 	}
@@ -378,6 +379,7 @@ static struct argp_option *table_make(const struct probe *p)
 	}
 	table_add(&t, &(struct argp_option){ "describe", KEY_DESCRIBE, NULL, OPTION_HIDDEN, NULL, 0 });
 	table_add(&t, &(struct argp_option){ "framed", KEY_FRAMED, NULL, OPTION_HIDDEN, NULL, 0 });
+	table_add(&t, &(struct argp_option){ "targets", KEY_TARGETS, NULL, OPTION_HIDDEN, NULL, 0 });
 	return t.v;
 }
 

@@ -31,6 +31,7 @@ struct options {
 	const char *explain;  /* --explain NAME: print what it means and end */
 	bool describe;        /* --describe: print the descriptor and end */
 	bool framed;          /* --framed: for a program that carries the output on, see out_open() */
+	bool given;           /* --targets: the first round's targets are on stdin, see target_pass.h */
 };
 
 /*

@@ -80,6 +80,11 @@ void finder_close(struct target_finder *f)
 	free(f);
 }
 
+void finder_told(struct target_finder *f)
+{
+	f->said.denied = true;
+}
+
 const struct roots *finder_roots(const struct target_finder *f)
 {
 	return &f->roots;

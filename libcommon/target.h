@@ -87,6 +87,8 @@ struct target_finder;
 /* 0 or -errno after one msg_error; -EINVAL: an option is malformed (EXIT_USAGE). */
 int finder_open(const struct target_options *opt, struct target_finder **f);
 void finder_close(struct target_finder *f);
+/* What a missing privilege keeps from being seen has been said: it is not said again. */
+void finder_told(struct target_finder *f);
 const struct roots *finder_roots(const struct target_finder *f);
 
 /*

@@ -11,6 +11,8 @@
 
 #include "libcommon/array.h"
 #include "libcommon/process.h"
+#include "libcommon/target.h"
+#include "libcommon/target_pass.h"
 
 #define LINE_LIMIT (1 << 20)
 #define CHUNK 65536
@@ -67,6 +69,28 @@ int children_open(const struct children_ops *ops, void *arg, int watch, struct c
 	}
 	*out = cs;
 	return 0;
+}
+
+int children_targets(struct children *cs, const struct target_options *opt)
+{
+	struct target_finder *f = NULL;
+	struct targets *ts = NULL;
+	int err = finder_open(opt, &f), fd;
+
+	if (!err)
+		err = targets_load(f, &ts);
+	if (!err) {
+		fd = targets_pass(ts);
+		if (fd < 0) {
+			msg_verbose("targets are not shared: %s", strerror(-fd));
+		} else {
+			close(cs->null);
+			cs->null = fd;
+		}
+		targets_free(ts);
+	}
+	finder_close(f);
+	return err ? target_exit_code(err) : -1;
 }
 
 size_t children_count(const struct children *cs)

@@ -147,7 +147,7 @@ static void take_feed(struct merge *m, struct families *fs, const struct feed *f
 	fs->current = SIZE_MAX;
 	for (size_t i = 0; i < fs->n; i++)
 		fs->v[i].refused = fs->v[i].told = false;
-	for (; f->fresh && l.text < end; l.text += l.len + 1) {
+	for (; rounds_counts(f) && l.text < end; l.text += l.len + 1) {
 		l.len = (size_t)((const char *)memchr(l.text, '\n', (size_t)(end - l.text)) -
 				 l.text);
 		take_line(m, fs, f, &l);

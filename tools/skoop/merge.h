@@ -75,6 +75,8 @@ extern const struct merge_ops merge_rounds;
 
 /* The time a record bears, in ns since 1970; 0: none. */
 uint64_t record_time(enum out_format format, const char *line);
+/* Whether its last whole round is to be joined: it is new, or the last there will be. */
+bool rounds_counts(const struct feed *f);
 /*
  * Joins complete expositions, family by family; `failed` is set where two do not agree, after one
  * msg_error.

@@ -42,6 +42,11 @@ static void rounds_round(struct merge *m, struct feed *f)
 	f->fresh = true;
 }
 
+bool rounds_counts(const struct feed *f)
+{
+	return f->fresh || (f->ended && !f->failed);
+}
+
 /* ---- records ---- */
 
 struct record {
@@ -68,7 +73,8 @@ static void records_join(struct merge *m, struct buf *b)
 		const struct feed *f = &m->feeds[i];
 		const char *end = f->whole.data + f->whole.len, *newline;
 
-		for (const char *line = f->whole.data; f->fresh && line < end; line = newline + 1) {
+		for (const char *line = f->whole.data; rounds_counts(f) && line < end;
+		     line = newline + 1) {
 			newline = memchr(line, '\n', (size_t)(end - line));
 			if (array_grow(&v, &size, n + 1)) {
 				b->failed = true;

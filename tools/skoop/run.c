@@ -150,33 +150,47 @@ static bool want_color(void)
 }
 
 /*
- * What children are told beside the options: their stdout is a pipe, and they cannot know where it
+ * What a child is told beside its options: its stdout is a pipe, and it cannot know where that
  * leads.
  */
+static int start_one(struct run *r, size_t i)
+{
+	const struct run_args *given = &r->plan.args[i];
+	auto_free const char **args = calloc(given->n + 4, sizeof(*args));
+	size_t n = 0;
+	int err;
+
+	if (!args) {
+		msg_error("out of memory");
+		return -ENOMEM;
+	}
+	args[n++] = "--framed";
+	args[n++] = "--targets";
+	if (r->plan.opt.format == OUT_TABLE && r->plan.opt.color == COLOR_AUTO && want_color())
+		args[n++] = "--color=always";
+	if (given->n)
+		memcpy(args + n, given->v, given->n * sizeof(*args));
+	err = children_add(r->children, r->plan.chosen[i]->path, args, NULL);
+	if (!err)
+		r->merge.feeds[i].name = children_get(r->children, i)->name;
+	return err;
+}
+
+/* A negative value: go on; else the exit code. */
 static int start(struct run *r)
 {
 	static const struct children_ops ops = { take_line, NULL, take_end, false };
-	struct run_plan *plan = &r->plan;
-	int err = children_open(&ops, r, plan->opt.write ? -1 : STDOUT_FILENO, &r->children);
+	int code = -1;
 
-	for (size_t i = 0; !err && i < plan->n; i++) {
-		auto_free const char **args = calloc(plan->args[i].n + 3, sizeof(*args));
-		size_t n = 0;
-
-		if (!args) {
-			msg_error("out of memory");
-			return -ENOMEM;
-		}
-		args[n++] = "--framed";
-		if (plan->opt.format == OUT_TABLE && plan->opt.color == COLOR_AUTO && want_color())
-			args[n++] = "--color=always";
-		if (plan->args[i].n)
-			memcpy(args + n, plan->args[i].v, plan->args[i].n * sizeof(*args));
-		err = children_add(r->children, plan->chosen[i]->path, args, NULL);
-		if (!err)
-			r->merge.feeds[i].name = children_get(r->children, i)->name;
-	}
-	return err;
+	if (children_open(&ops, r, r->plan.opt.write ? -1 : STDOUT_FILENO, &r->children))
+		return EXIT_FAILED;
+	/* All look at the same: one looks for it. */
+	if (r->plan.n > 1)
+		code = children_targets(r->children, &r->plan.opt.target);
+	for (size_t i = 0; code < 0 && i < r->plan.n; i++)
+		if (start_one(r, i))
+			code = EXIT_FAILED;
+	return code;
 }
 
 static int prepare(struct run *r)
@@ -249,12 +263,10 @@ static int worst(const struct run *r)
 
 static int run(struct run *r)
 {
-	int err = prepare(r);
+	int code = prepare(r) ? EXIT_FAILED : start(r), err;
 
-	if (!err)
-		err = start(r);
-	if (err)
-		return EXIT_FAILED;
+	if (code >= 0)
+		return code;
 	while ((err = step(r)) == 1)
 		;
 	if (err == -EPIPE)

@@ -158,6 +158,14 @@ struct children;
  */
 int children_open(const struct children_ops *ops, void *arg, int watch, struct children **cs);
 /*
+ * What is found of the targets these options choose, to be the stdin of those added from now on:
+ * they are run with
+ * --targets and need not look for themselves. A negative value: go on; else an exit code, after one
+ * msg_error.
+ */
+struct target_options;
+int children_targets(struct children *cs, const struct target_options *opt);
+/*
  * Starts PATH with args (NULL-terminated, without argv[0]; NULL: none): stdin empty, stdout and
  * stderr read by the loop, no other descriptor; it dies with this process. 0 or -errno after one
  * msg_error.

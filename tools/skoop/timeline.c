@@ -64,13 +64,17 @@ static uint64_t watermark(const struct merge *m, const struct feed *f, uint64_t 
 {
 	uint64_t mark = f->ts;
 
-	if (f->ended || f->failed || f->late)
-		return UINT64_MAX;
 	if (f->streams)
 		return wall > mark + EVENT_DELAY ? wall - EVENT_DELAY : mark;
 	if (!f->rests)
 		return mark;
 	return m->interval ? next_round(m, mark) : UINT64_MAX;
+}
+
+/* Whether a record of this time need not wait for the feed. Before its greeting all is open. */
+static bool passed(const struct merge *m, const struct feed *f, uint64_t ts, uint64_t wall)
+{
+	return f->ended || f->failed || f->late || (f->greeted && watermark(m, f, wall) >= ts);
 }
 
 static struct feed *earliest(const struct merge *m)
@@ -108,7 +112,7 @@ static bool may_go(struct merge *m, const struct feed *first, uint64_t now, uint
 	for (size_t i = 0; i < m->nfeeds; i++) {
 		struct feed *f = &m->feeds[i];
 
-		if (f == first || watermark(m, f, wall) >= first->head->ts)
+		if (f == first || passed(m, f, first->head->ts, wall))
 			continue;
 		go = false;
 		if (overdue && !f->streams)
