@@ -79,8 +79,8 @@ static bool known_close(struct known_options *u)
 		const struct known *o = &u->v[i];
 		int arg = o->arg ? required_argument : no_argument;
 
-		/* Whether to colour may be asked without a word. */
-		if (o->arg && !strcmp(o->name, "color"))
+		/* "[WHEN]": one in brackets may be left out. */
+		if (o->arg && *o->arg == '[' && o->arg[strlen(o->arg) - 1] == ']')
 			arg = optional_argument;
 		u->longs[i] = (struct option){ o->name, arg, NULL, VALUE + (int)i };
 		if (o->letter)
