@@ -197,7 +197,7 @@ static void add_summary(const struct report *r, struct buf *b)
 	buf_str(b, "\n");
 	for (size_t i = 0; i < r->ngaps; i++) {
 		struct buf text = { 0 };
-		const char *what = r->gaps[i].partly ? "looked at in part:" : "not looked at:";
+		const char *what = r->gaps[i].partly ? "limited:" : "not looked at:";
 
 		buf_printf(b, "%s ", what);
 		buf_printf(&text, "%s: %s", r->gaps[i].probe, r->gaps[i].why);
