@@ -21,6 +21,7 @@ struct known_options {
 	struct known {
 		const char *name, *arg;
 		int letter; /* 0: none */
+	bool optional; /* its value may be left out */
 	} * v;
 	size_t n, size;
 	struct option *longs;
@@ -36,21 +37,22 @@ static bool known_has(const struct known_options *u, const char *name)
 	return false;
 }
 
-static void known_add(struct known_options *u, const char *name, int letter, const char *arg)
+static void known_add(struct known_options *u, const char *name, int letter, const char *arg,
+		      bool optional)
 {
 	if (known_has(u, name))
 		return;
 	if (array_grow(&u->v, &u->size, u->n + 1))
 		u->failed = true;
 	else
-		u->v[u->n++] = (struct known){ name, arg, letter };
+		u->v[u->n++] = (struct known){ name, arg, letter, optional };
 }
 
 static void known_common(const struct option_info *info, void *arg)
 {
 	/* Whether this one fits depends on whether a probe tells events. */
 	if (strcmp(info->name, "exit-status"))
-		known_add(arg, info->name, info->key, info->arg);
+		known_add(arg, info->name, info->key, info->arg, info->optional);
 }
 
 /* The options that every probe has: those of one that reads counters and has none of its own. */
@@ -67,7 +69,7 @@ static void known_to_some(struct known_options *u, const struct run_plan *plan)
 		for (size_t k = 0; k < p->noptions; k++) {
 			const struct probe_option *o = &p->options[k];
 
-			known_add(u, o->name, o->letter ? *o->letter : 0, o->arg);
+			known_add(u, o->name, o->letter ? *o->letter : 0, o->arg, false);
 		}
 	}
 }
@@ -79,8 +81,7 @@ static bool known_close(struct known_options *u)
 		const struct known *o = &u->v[i];
 		int arg = o->arg ? required_argument : no_argument;
 
-		/* "[WHEN]": one in brackets may be left out. */
-		if (o->arg && *o->arg == '[' && o->arg[strlen(o->arg) - 1] == ']')
+		if (o->optional)
 			arg = optional_argument;
 		u->longs[i] = (struct option){ o->name, arg, NULL, VALUE + (int)i };
 		if (o->letter)
