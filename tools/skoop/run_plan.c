@@ -21,7 +21,7 @@ struct known_options {
 	struct known {
 		const char *name, *arg;
 		int letter; /* 0: none */
-	bool optional; /* its value may be left out */
+		bool optional; /* its value may be left out */
 	} * v;
 	size_t n, size;
 	struct option *longs;
