@@ -26,6 +26,7 @@ struct out {
 	struct samples *samples;
 	const struct targets *targets;
 	struct timespec ts; /* of the round */
+	uint64_t at, base_at; /* CLOCK_MONOTONIC of this round and of the one before it */
 	struct buf buf;
 	int err; /* what ended the output */
 	bool observed, alarmed;
@@ -106,6 +107,7 @@ void out_round(struct out *o, const struct targets *ts)
 {
 	o->targets = ts;
 	o->env.clock(CLOCK_REALTIME, &o->ts);
+	o->at = clock_ns(o, CLOCK_MONOTONIC);
 	samples_begin(o->samples);
 	told_deny_reset(&o->told);
 }
@@ -123,7 +125,8 @@ static void look_for_growth(struct out *o, const struct round *r)
 
 int out_flush(struct out *o, bool show)
 {
-	struct round r = { .ts = o->ts, .rate = o->opt->interval || o->opt->duration };
+	struct round r = { .ts = o->ts, .rate = o->opt->interval || o->opt->duration,
+			   .elapsed = o->at - o->base_at };
 	int err;
 
 	if (o->err)
@@ -144,6 +147,7 @@ int out_flush(struct out *o, bool show)
 		err = write_rendered(o);
 	}
 	samples_keep(o->samples);
+	o->base_at = o->at;
 	return err;
 }
 

@@ -135,6 +135,7 @@ struct round {
 	size_t nrows;
 	bool rate; /* with INTERVAL or -d: differences are meaningful */
 	bool base; /* there is a round before this one, so counters have differences */
+	uint64_t elapsed; /* ns since that round */
 };
 
 /* A format. Each appends to b and prints nothing itself. */

@@ -5,6 +5,7 @@
  */
 #include "out_table.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "array.h"
@@ -101,14 +102,34 @@ static bool moved(const struct view *v, const struct sample *s)
 	return v->delta && s->has_delta ? s->delta : s->value;
 }
 
+/* The difference, and what it comes to in a second. */
+static void growth_cells(struct view *v, const struct sample *s)
+{
+	uint64_t elapsed = v->r->elapsed;
+
+	table_cell(&v->t);
+	if (s->has_delta)
+		buf_value(&v->t.text, s->metric, s->delta);
+	table_end(&v->t);
+	table_cell(&v->t);
+	if (s->has_delta && elapsed) {
+		uint64_t tenths = (uint64_t)((unsigned __int128)s->delta * 10 * NSEC_PER_SEC / elapsed);
+
+		buf_printf(&v->t.text, "%" PRIu64 ".%u", tenths / 10, (unsigned int)(tenths % 10));
+	}
+	table_end(&v->t);
+}
+
 static void long_rows(struct view *v)
 {
 	size_t i = 0;
 
 	table_column(&v->t, "metric", 0, 0);
 	table_column(&v->t, "value", COL_RIGHT, 0);
-	if (v->delta)
+	if (v->delta) {
 		table_column(&v->t, "delta", COL_RIGHT, 0);
+		table_column(&v->t, "per_sec", COL_RIGHT, 0);
+	}
 	for (; i < v->r->nsamples; i++) {
 		const struct sample *s = v->by_row[i];
 
@@ -118,12 +139,8 @@ static void long_rows(struct view *v)
 		table_str(&v->t, s->metric->name);
 		buf_value(table_cell(&v->t), s->metric, s->value);
 		table_end(&v->t);
-		if (!v->delta)
-			continue;
-		table_cell(&v->t);
-		if (s->has_delta)
-			buf_value(&v->t.text, s->metric, s->delta);
-		table_end(&v->t);
+		if (v->delta)
+			growth_cells(v, s);
 	}
 }
 
