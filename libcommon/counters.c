@@ -125,7 +125,9 @@ static void slot_add(struct slot *s, enum counter_family family, uint64_t value)
 {
 	unsigned int bit = 1U << family;
 
-	s->values[family] = s->set & bit ? s->values[family] + value : value;
+	if (!(s->set & bit))
+		s->values[family] = 0;
+	s->values[family] += value;
 	s->set |= bit;
 }
 

@@ -245,7 +245,7 @@ static const struct metric metrics[] = {
 	ROW("arpfilter", "ArpFilter", M_ALL,
 	    .means = "ARP answer withheld by arp_filter", .normal = "with arp_filter=1"),
 	ROW("tw", "TW", M_ALL,
-	    .means = "connections that entered TIME_WAIT, counted on entry",
+	    .means = "connections that entered TIME_WAIT; old kernels (5.10) count them at its end",
 	    .normal = "any; growth per second is the rate of closes on this side",
 	    .causes = "this side closes first"),
 	ROW("twrecycled", "TWRecycled", M_ALL,

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from skooplib import Netns, records, run, values, veth
+from skooplib import Netns, records, run, values, veth, wait_for
 
 # What nstat calls a group, and what the metrics of it are called; the longer names first.
 GROUPS = {
@@ -25,9 +25,15 @@ NOT_IN_NSTAT = {"tcp": {"rtoalgorithm", "rtomin", "rtomax", "maxconn", "curresta
 
 @pytest.fixture(scope="module")
 def trio():
-    """Namespaces as the fixture `pair` has them, for all tests of a module."""
+    """Namespaces as the fixture `pair` has them, for all tests of a module; without what IPv6 says by itself."""
     with Netns("qa") as a, Netns("qb") as b, Netns("quiet") as quiet:
+        for ns in (a, b):
+            ns.sh("sysctl -qw net.ipv6.conf.default.router_solicitations=0 net.ipv6.conf.default.accept_ra=0"
+                  " net.ipv6.conf.default.dad_transmits=0")
         veth(a, b)
+        for ns, dev in ((a, "va"), (b, "vb")):  # before it has that route, IPv6 takes no multicast
+            wait_for(lambda: f"ff00::/8 dev {dev}" in ns.run("ip", "-6", "route", "show", "table", "local").stdout,
+                     what="IPv6")
         yield a, b, quiet
 
 
@@ -63,6 +69,13 @@ def proc_counters(ns):
     return out
 
 
+def snmp6(ns, key):
+    """One counter of IPv6, by hand."""
+    with ns.inside():
+        lines = open("/proc/thread-self/net/snmp6").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.split()[0] == key)
+
+
 def probe_values(probe, spaces, *options):
     """{namespace: {(metric, family): value}} as the probe tells them."""
     recs = records(probe, *[w for ns in spaces for w in ("-n", ns.name)], *options)
@@ -79,7 +92,7 @@ class Watch:
 
     def read(self):
         """Values of a moment in which nothing moved: nstat gives the same before and after."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while True:
             before = {ns: witness(self.probe, nstat(ns)) for ns in self.spaces}
             mine = probe_values(self.probe, self.spaces, "-a")

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from exact import Watch, proc_counters, trio, wait_counter  # noqa: F401
+from exact import Watch, proc_counters, snmp6, trio, wait_counter  # noqa: F401
 from ghost import Ghost
 from skooplib import records, values, wait_for
 
@@ -44,19 +44,13 @@ def test_no_route(router):
     assert "innoroutes" not in grown[a] and grown[quiet] == {}
 
 
-def snmp6(ns, key):
-    with ns.inside():
-        lines = open("/proc/thread-self/net/snmp6").read().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.split()[0] == key)
-
-
 def test_no_route_for_ipv6(router):
     """Told apart by a label, so that a sum over the contract's name is not changed without -a."""
     a, b, quiet = router
     watch = Watch("ip", a, b, quiet)
     since = snmp6(b, "Ip6InNoRoutes")
     send(a, socket.AF_INET6, NOWHERE6, 3)
-    wait_for(lambda: snmp6(b, "Ip6InNoRoutes") == since + 3, what="three packets")
+    wait_for(lambda: snmp6(b, "Ip6InNoRoutes") >= since + 3, what="three packets")
     grown = watch.grown()
     assert grown[b]["innoroutes/ipv6"] == 3 and "innoroutes" not in grown[b]
     assert grown[quiet] == {}

@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
-from exact import Watch, proc_counters, trio, wait_counter  # noqa: F401
+from exact import Watch, proc_counters, snmp6, trio, wait_counter  # noqa: F401
 from ghost import Ghost, checksum
-from skooplib import records, values
+from skooplib import records, values, wait_for
 
 # Not moved here: memerrors (-a), for udp_mem is the machine's. It is compared with nstat like all others.
 
@@ -37,15 +37,18 @@ def test_sent_read_and_nobody_there(trio, family, address, suffix):  # noqa: F81
     """Read counts when the program reads, not on arrival. IPv6 is told apart by a label."""
     a, b, quiet = trio
     watch = Watch("udp", a, b, quiet)
-    since = proc_counters(b)
+
+    def refused():
+        return proc_counters(b)["UdpNoPorts"] if family == socket.AF_INET else snmp6(b, "Udp6NoPorts")
+
+    since = refused()
     with receiver(b, address, 70, family) as sink, a.socket(family, socket.SOCK_DGRAM) as source:
         for _ in range(5):
             source.sendto(b"x", (address, 70))
         for _ in range(3):
             with a.socket(family, socket.SOCK_DGRAM) as other:  # each its own: an ICMP error comes back
                 other.sendto(b"x", (address, 9))
-        if family == socket.AF_INET:
-            wait_counter(b, "UdpNoPorts", 3, since)
+        wait_for(lambda: refused() == since + 3, what="three datagrams")
         grown = watch.grown()
         assert grown[b] == {"noports" + suffix: 3}
         assert grown[a] == {"outdatagrams" + suffix: 8}
@@ -113,7 +116,7 @@ def test_full_queue_below_the_socket(trio):  # noqa: F811
         drops = json.loads(a.run("tc", "-s", "-j", "qdisc", "show", "dev", "va").stdout)[0]["drops"]
     a.sh("tc qdisc del dev va root")
     grown = watch.grown()
-    assert drops == 15
+    assert 10 <= drops <= 16  # 15, less what the queue sends meanwhile
     assert grown[a] == {"outdatagrams": 20 - drops, "sndbuferrors": drops} and grown[quiet] == {}
 
 
