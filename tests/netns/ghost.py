@@ -2,6 +2,7 @@
 """A TCP peer written here, segment by segment: what no kernel would send. It lives at an address that neither
 namespace has, behind the device of one of them, so that no kernel answers in its stead."""
 import collections
+import itertools
 import os
 import socket
 import struct
@@ -62,9 +63,10 @@ class Segment:
 class Ghost:
     """The peer; `near` has the device the segments go out of, `far` the kernel that is to meet them."""
 
+    ports = itertools.count(20000)  # never the same twice: what was may not be over there
+
     def __init__(self, near, far, near_dev="va", far_dev="vb", net=9, host=77):
         self.address, self.target = f"10.{net}.0.{host}", f"10.{net}.0.2"
-        self.port = 20000
         self.waiting = collections.defaultdict(collections.deque)
         self.socket = near.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
         self.socket.bind((near_dev, ETH_P_IP))
@@ -90,8 +92,7 @@ class Ghost:
 
     def syn(self, dport, **kw):
         """A connection of which the SYN is sent."""
-        self.port += 1
-        conn = Conn(self, self.port, dport, **kw)
+        conn = Conn(self, next(Ghost.ports), dport, **kw)
         conn.send("S", options=conn.syn_options())
         conn.seq += 1
         return conn
