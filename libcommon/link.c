@@ -51,11 +51,16 @@ static int read_physical(const struct ifinfomsg *info, const struct nlattr **tb,
 static int read_link(const struct nlmsghdr *nlh, void *arg)
 {
 	static const uint16_t least[] = {
-		[IFLA_IFNAME] = NL_STRING,	[IFLA_MASTER] = 4,
-		[IFLA_LINK] = 4,		[IFLA_LINK_NETNSID] = 4,
-		[IFLA_MTU] = 4,			[IFLA_OPERSTATE] = 1,
-		[IFLA_CARRIER_CHANGES] = 4,	[IFLA_CARRIER_UP_COUNT] = 4,
-		[IFLA_CARRIER_DOWN_COUNT] = 4,	[IFLA_PARENT_DEV_NAME] = NL_STRING,
+		[IFLA_IFNAME] = NL_STRING,
+		[IFLA_MASTER] = 4,
+		[IFLA_LINK] = 4,
+		[IFLA_LINK_NETNSID] = 4,
+		[IFLA_MTU] = 4,
+		[IFLA_OPERSTATE] = 1,
+		[IFLA_CARRIER_CHANGES] = 4,
+		[IFLA_CARRIER_UP_COUNT] = 4,
+		[IFLA_CARRIER_DOWN_COUNT] = 4,
+		[IFLA_PARENT_DEV_NAME] = NL_STRING,
 	};
 	const struct nlattr *tb[ARRAY_SIZE(least)];
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(nlh);

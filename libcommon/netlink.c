@@ -67,14 +67,12 @@ int nl_run(const struct target *t, int bus, const char *what,
 	switch (err) {
 	case -EOPNOTSUPP:
 	case -EPROTONOSUPPORT:
-	case -EAFNOSUPPORT:
-		return -ENOENT;
+	case -EAFNOSUPPORT: return -ENOENT;
 	case 0:
 	case -EPERM:
 	case -EACCES:
 	case -ESRCH:
-	case -ENOENT:
-		return err;
+	case -ENOENT: return err;
 	}
 	msg_error("%s of %s/%s: %s", what, t->namespace, t->pod,
 		  err == -EINTR ? "changed during every attempt to read them" : strerror(-err));

@@ -56,8 +56,7 @@ int nl_link_name(struct mnl_socket *nl, int ifindex, char name[IFNAMSIZ]);
 int nl_attrs(const struct nlmsghdr *nlh, size_t header, const uint16_t *least, size_t n,
 	     const struct nlattr **tb);
 /* Those inside a nested attribute. */
-int nl_nested(const struct nlattr *nest, const uint16_t *least, size_t n,
-	      const struct nlattr **tb);
+int nl_nested(const struct nlattr *nest, const uint16_t *least, size_t n, const struct nlattr **tb);
 
 /* A callback's answer to what it cannot accept: MNL_CB_ERROR, errno being `err` or -err. */
 int nl_refuse(int err);

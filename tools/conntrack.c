@@ -241,8 +241,9 @@ static int read_cpu(const struct nlmsghdr *nlh, void *arg)
 
 static int read_whole(const struct nlmsghdr *nlh, void *arg)
 {
-	static const uint16_t least[] = { [CTA_STATS_GLOBAL_ENTRIES] = 4,
-					  [CTA_STATS_GLOBAL_MAX_ENTRIES] = 4 };
+	static const uint16_t least[] = {
+		[CTA_STATS_GLOBAL_ENTRIES] = 4, [CTA_STATS_GLOBAL_MAX_ENTRIES] = 4
+	};
 	const struct nlattr *tb[ARRAY_SIZE(least)], *attr;
 	struct reading *r = arg;
 
@@ -385,8 +386,8 @@ static bool module_loaded(const struct target *t)
 
 /* ---- output ---- */
 
-static void emit_values(const struct target *t, const struct values *v,
-			const struct label *labels, struct out *o)
+static void emit_values(const struct target *t, const struct values *v, const struct label *labels,
+			struct out *o)
 {
 	static const struct metric further = { .type = COUNTER,
 					       .unit = "events",
@@ -443,9 +444,9 @@ static int fall_back(const struct target *t, int refused, struct reading *r, str
 
 	if (!err)
 		out_note(o, "read from /proc/PID/net/stat/nf_conntrack, because ctnetlink %s",
-			 refused == -ENOENT ? "is not in this kernel" :
-			 refused == -ESRCH  ? "could not be asked" :
-					      "needs CAP_SYS_ADMIN and CAP_NET_ADMIN");
+			 refused == -ENOENT  ? "is not in this kernel"
+			 : refused == -ESRCH ? "could not be asked"
+					     : "needs CAP_SYS_ADMIN and CAP_NET_ADMIN");
 	return err == -ENOENT ? refused : err;
 }
 

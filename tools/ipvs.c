@@ -113,12 +113,14 @@ static int read_stats(const struct nlattr *stats64, const struct nlattr *stats, 
 		      struct row *r)
 {
 	static const uint16_t attrs[NCOUNTERS] = {
-		[CONNECTIONS] = IPVS_STATS_ATTR_CONNS,	[IN_PACKETS] = IPVS_STATS_ATTR_INPKTS,
-		[OUT_BYTES] = IPVS_STATS_ATTR_OUTBYTES, [IN_BYTES] = IPVS_STATS_ATTR_INBYTES,
+		[CONNECTIONS] = IPVS_STATS_ATTR_CONNS,   [IN_PACKETS] = IPVS_STATS_ATTR_INPKTS,
+		[OUT_BYTES] = IPVS_STATS_ATTR_OUTBYTES,  [IN_BYTES] = IPVS_STATS_ATTR_INBYTES,
 		[OUT_PACKETS] = IPVS_STATS_ATTR_OUTPKTS,
 	};
 	static const uint16_t least[] = {
-		[IPVS_STATS_ATTR_CONNS ... IPVS_STATS_ATTR_OUTBYTES] = 4,
+		[IPVS_STATS_ATTR_CONNS] = 4,   [IPVS_STATS_ATTR_INPKTS] = 4,
+		[IPVS_STATS_ATTR_OUTPKTS] = 4, [IPVS_STATS_ATTR_INBYTES] = 4,
+		[IPVS_STATS_ATTR_OUTBYTES] = 4,
 	};
 	const struct nlattr *tb[ARRAY_SIZE(least)];
 
@@ -157,7 +159,7 @@ static int read_nest(const struct nlmsghdr *nlh, uint16_t type, const uint16_t *
 static int read_service(const struct nlmsghdr *nlh, void *arg)
 {
 	static const uint16_t least[] = {
-		[IPVS_SVC_ATTR_AF] = 2,	    [IPVS_SVC_ATTR_PROTOCOL] = 2,
+		[IPVS_SVC_ATTR_AF] = 2,     [IPVS_SVC_ATTR_PROTOCOL] = 2,
 		[IPVS_SVC_ATTR_ADDR] = 16,  [IPVS_SVC_ATTR_PORT] = 2,
 		[IPVS_SVC_ATTR_FWMARK] = 4, [IPVS_SVC_ATTR_SCHED_NAME] = NL_STRING,
 		[IPVS_SVC_ATTR_STATS] = 0,  [IPVS_SVC_ATTR_STATS64] = 0,
@@ -188,10 +190,10 @@ static int read_service(const struct nlmsghdr *nlh, void *arg)
 static int read_server(const struct nlmsghdr *nlh, void *arg)
 {
 	static const uint16_t least[] = {
-		[IPVS_DEST_ATTR_ADDR] = 16,	   [IPVS_DEST_ATTR_PORT] = 2,
+		[IPVS_DEST_ATTR_ADDR] = 16,        [IPVS_DEST_ATTR_PORT] = 2,
 		[IPVS_DEST_ATTR_FWD_METHOD] = 4,   [IPVS_DEST_ATTR_WEIGHT] = 4,
 		[IPVS_DEST_ATTR_ACTIVE_CONNS] = 4, [IPVS_DEST_ATTR_INACT_CONNS] = 4,
-		[IPVS_DEST_ATTR_STATS] = 0,	   [IPVS_DEST_ATTR_ADDR_FAMILY] = 2,
+		[IPVS_DEST_ATTR_STATS] = 0,        [IPVS_DEST_ATTR_ADDR_FAMILY] = 2,
 		[IPVS_DEST_ATTR_STATS64] = 0,
 	};
 	const struct nlattr *tb[ARRAY_SIZE(least)];
@@ -304,7 +306,7 @@ static const char *protocol_name(uint16_t protocol, char text[16])
 static const char *method_name(uint32_t method, char text[16])
 {
 	static const char *const names[] = {
-		[IP_VS_CONN_F_MASQ] = "masq",	  [IP_VS_CONN_F_LOCALNODE] = "local",
+		[IP_VS_CONN_F_MASQ] = "masq",     [IP_VS_CONN_F_LOCALNODE] = "local",
 		[IP_VS_CONN_F_TUNNEL] = "tunnel", [IP_VS_CONN_F_DROUTE] = "route",
 		[IP_VS_CONN_F_BYPASS] = "bypass",
 	};

@@ -151,9 +151,9 @@ static struct row *rows_add(struct rows *rows)
 
 static int read_qdisc(const struct nlmsghdr *nlh, void *arg)
 {
-	static const uint16_t least[] = { [TCA_KIND] = NL_STRING,
-					  [TCA_STATS] = sizeof(struct tc_stats),
-					  [TCA_STATS2] = 0 };
+	static const uint16_t least[] = {
+		[TCA_KIND] = NL_STRING, [TCA_STATS] = sizeof(struct tc_stats), [TCA_STATS2] = 0
+	};
 	const struct nlattr *tb[ARRAY_SIZE(least)];
 	const struct tcmsg *tc = mnl_nlmsg_get_payload(nlh);
 	struct row *r;

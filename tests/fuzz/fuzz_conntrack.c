@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Connection tracking counters, as messages and as net/stat/nf_conntrack. The first byte chooses. */
+/* Connection tracking counters as messages, and net/stat/nf_conntrack. The first byte chooses. */
 #include "messages.h"
 
 #include "tools/conntrack.c"
@@ -12,12 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	switch (data[0] % 3) {
-	case 0:
-		messages_each(data + 1, size - 1, read_cpu, &r);
-		break;
-	case 1:
-		messages_each(data + 1, size - 1, read_whole, &r);
-		break;
+	case 0: messages_each(data + 1, size - 1, read_cpu, &r); break;
+	case 1: messages_each(data + 1, size - 1, read_whole, &r); break;
 	default:
 		text = text_of(data + 1, size - 1);
 		if (text && read_stat(text, &r) == 0 && !r.ncpus)

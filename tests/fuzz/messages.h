@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a kernel may send, made of fuzzed bytes: netlink messages for a callback, and text for a parser. */
+/* What a kernel may send, made of fuzzed bytes: netlink messages, and text. */
 #ifndef TESTS_MESSAGES_H
 #define TESTS_MESSAGES_H
 
@@ -19,8 +19,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /*
- * Hands the input to cb as one message after another: two bytes of length, then the payload. Each lives in a block of
- * just its size. A refusal must say why.
+ * Hands the input to cb as one message after another: two bytes of length, then the payload. Each
+ * lives in a block of just its size. A refusal must say why.
  */
 static inline void messages_each(const uint8_t *data, size_t size, mnl_cb_t cb, void *arg)
 {
@@ -34,7 +34,8 @@ static inline void messages_each(const uint8_t *data, size_t size, mnl_cb_t cb, 
 		nlh = malloc(sizeof(*nlh) + len);
 		if (!nlh)
 			return;
-		*nlh = (struct nlmsghdr){ .nlmsg_len = (uint32_t)(sizeof(*nlh) + len), .nlmsg_type = NLMSG_MIN_TYPE };
+		*nlh = (struct nlmsghdr){ .nlmsg_len = (uint32_t)(sizeof(*nlh) + len),
+					  .nlmsg_type = NLMSG_MIN_TYPE };
 		memcpy(nlh + 1, data, len);
 		errno = 0;
 		if (cb(nlh, arg) == MNL_CB_ERROR && errno != EBADMSG)

@@ -44,7 +44,8 @@ void out_metric(struct out *o, const struct target *t, const struct metric *m, u
 	buf_printf(&o->lines, "%s %" PRIu64 "\n", labels && labels->name ? "}" : "", value);
 }
 
-const struct metric *out_extra(struct out *o, const char *key, size_t key_len, const struct metric *like)
+const struct metric *out_extra(struct out *o, const char *key, size_t key_len,
+			       const struct metric *like)
 {
 	assert_true(key_len < sizeof(o->extra_name));
 	snprintf(o->extra_name, sizeof(o->extra_name), "%.*s", (int)key_len, key);
@@ -100,7 +101,7 @@ static inline void assert_lines(const struct out *o, const char *lines)
 	assert_string_equal(o->lines.data ? o->lines.data : "", lines);
 }
 
-/* A message of exactly its length on the heap, so that a read past its end is seen. The caller frees it. */
+/* A message of exactly its length, so that a read past its end is seen. The caller frees it. */
 static inline struct nlmsghdr *message_copy(const struct nlmsghdr *nlh, size_t len)
 {
 	struct nlmsghdr *copy = malloc(len);

@@ -23,10 +23,11 @@ static void put(struct nlmsghdr *nlh, uint16_t attr, uint32_t value)
 /* What a kernel of 6.1 or later sends for a CPU: attributes in its order, ignore not among them. */
 static struct nlmsghdr *make_cpu(char *buffer, uint16_t cpu, uint32_t first)
 {
-	static const uint16_t attrs[] = { CTA_STATS_FOUND, CTA_STATS_INVALID, CTA_STATS_INSERT,
-					  CTA_STATS_INSERT_FAILED, CTA_STATS_DROP, CTA_STATS_EARLY_DROP,
-					  CTA_STATS_ERROR, CTA_STATS_SEARCH_RESTART, CTA_STATS_CLASH_RESOLVE,
-					  CTA_STATS_CHAIN_TOOLONG };
+	static const uint16_t attrs[] = { CTA_STATS_FOUND,         CTA_STATS_INVALID,
+					  CTA_STATS_INSERT,        CTA_STATS_INSERT_FAILED,
+					  CTA_STATS_DROP,          CTA_STATS_EARLY_DROP,
+					  CTA_STATS_ERROR,         CTA_STATS_SEARCH_RESTART,
+					  CTA_STATS_CLASH_RESOLVE, CTA_STATS_CHAIN_TOOLONG };
 	struct nlmsghdr *nlh = make(buffer, cpu);
 
 	for (size_t i = 0; i < ARRAY_SIZE(attrs); i++)
@@ -51,8 +52,11 @@ static void test_cpus_are_summed_past_32_bits(void **state)
 
 	(void)state;
 	emit(&target, &r, &o);
-	assert_lines(&o, "found 4294967375\ninvalid 4294967377\ninsert 4294967379\ninsertfailed 4294967381\n"
-			 "drop 4294967383\nearlydrop 4294967385\nerror 4294967387\nsearchrestart 4294967389\n");
+	assert_lines(
+		&o,
+		"found 4294967375\ninvalid 4294967377\ninsert 4294967379\ninsertfailed 4294967381\n"
+		"drop 4294967383\nearlydrop 4294967385\nerror 4294967387\n"
+		     "searchrestart 4294967389\n");
 	recorder_reset(&o);
 	all_counters = true;
 	emit(&target, &r, &o);
@@ -161,7 +165,9 @@ static unsigned int alarms(uint64_t percent, uint64_t entries, uint64_t max)
 	warn_percent = 0;
 	n = o.alarms;
 	if (n)
-		assert_string_equal(o.notes.data, "shop/web-0: the connection tracking table is 80 % full or more\n");
+		assert_string_equal(
+			o.notes.data,
+			"shop/web-0: the connection tracking table is 80 % full or more\n");
 	recorder_reset(&o);
 	return n;
 }
@@ -179,18 +185,17 @@ static void test_warning(void **state)
 
 /* ---- net/stat/nf_conntrack ---- */
 
-#define HEADER_510                                                                                                     \
-	"entries  clashres found new invalid ignore delete delete_list insert insert_failed drop early_drop "         \
-	"icmp_error  expect_new expect_create expect_delete search_restart\n"
-#define HEADER_618                                                                                                     \
-	"entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop "         \
-	"icmp_error  expect_new expect_create expect_delete search_restart\n"
-#define LINE1                                                                                                          \
-	"0000002a  00000001 00000002 00000000 00000003 00000000 00000000 00000004 00000005 00000006 00000007 "        \
-	"00000008 00000009  0000000a 0000000b 0000000c ffffffff\n"
-#define LINE2                                                                                                          \
-	"0000002a  00000010 00000020 00000000 00000030 00000000 00000000 00000040 00000050 00000060 00000070 "        \
-	"00000080 00000090  000000a0 000000b0 000000c0 00000001\n"
+#define HEADER(eighth)                                                                             \
+	"entries  clashres found new invalid ignore delete " eighth " insert insert_failed drop "  \
+	"early_drop icmp_error  expect_new expect_create expect_delete search_restart\n"
+#define HEADER_510 HEADER("delete_list")
+#define HEADER_618 HEADER("chainlength")
+#define LINE1                                                                                      \
+	"0000002a  00000001 00000002 00000000 00000003 00000000 00000000 00000004 00000005 "       \
+	"00000006 00000007 00000008 00000009  0000000a 0000000b 0000000c ffffffff\n"
+#define LINE2                                                                                      \
+	"0000002a  00000010 00000020 00000000 00000030 00000000 00000000 00000040 00000050 "       \
+	"00000060 00000070 00000080 00000090  000000a0 000000b0 000000c0 00000001\n"
 
 static int parse(const char *text, struct reading *r)
 {
@@ -208,8 +213,11 @@ static void test_stat_file(void **state)
 	all_counters = true;
 	emit(&target, &r, &o);
 	/* The entries repeat on each line and are not summed; ignore is a constant and absent. */
-	assert_lines(&o, "found 34\ninvalid 51\ninsert 85\ninsertfailed 102\ndrop 119\nearlydrop 136\nerror 153\n"
-			 "searchrestart 4294967296\nentries 42\nclashresolve 17\nchaintoolong 68\n");
+	assert_lines(
+		&o,
+		"found 34\ninvalid 51\ninsert 85\ninsertfailed 102\ndrop 119\nearlydrop 136\n"
+		     "error 153\nsearchrestart 4294967296\nentries 42\nclashresolve 17\n"
+		     "chaintoolong 68\n");
 	recorder_reset(&o);
 	assert_int_equal(parse(HEADER_510 LINE1, &r), 0);
 	emit(&target, &r, &o);
@@ -229,9 +237,19 @@ static void test_stat_file(void **state)
 static void test_malformed_stat_files_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "\n", HEADER_618, "a b c\n1 2 3\n", HEADER_618 "00000001\n", HEADER_618 LINE1 "00000001\n",
-		"found drop\n1 2 3\n", "found drop\n1 -2\n", "found drop\n1 0x2\n", "found drop\n1 2",
-		"found drop\n1 x\n", "found drop\n\n", "found drop",
+		"",
+		"\n",
+		HEADER_618,
+		"a b c\n1 2 3\n",
+		HEADER_618 "00000001\n",
+		HEADER_618 LINE1 "00000001\n",
+		"found drop\n1 2 3\n",
+		"found drop\n1 -2\n",
+		"found drop\n1 0x2\n",
+		"found drop\n1 2",
+		"found drop\n1 x\n",
+		"found drop\n\n",
+		"found drop",
 	};
 	struct reading r = { 0 };
 	char wide[512] = "";

@@ -108,9 +108,10 @@ static void test_services(void **state)
 	assert_int_equal(read_service(make_marked(buffer), &rows), MNL_CB_OK);
 	emit_row(&target, &rows.v[1], &o);
 #define LABELS "{fwmark=7,family=ipv6,scheduler=wlc}"
-	assert_lines(&o, "serviceconnections" LABELS " 1001\nserviceincomingpackets" LABELS " 1002\n"
-			 "serviceoutgoingbytes" LABELS " 1005\nserviceincomingbytes" LABELS " 1004\n"
-			 "serviceoutgoingpackets" LABELS " 1003\n");
+	assert_lines(&o,
+		     "serviceconnections" LABELS " 1001\nserviceincomingpackets" LABELS " 1002\n"
+		     "serviceoutgoingbytes" LABELS " 1005\nserviceincomingbytes" LABELS " 1004\n"
+		     "serviceoutgoingpackets" LABELS " 1003\n");
 #undef LABELS
 	recorder_reset(&o);
 	free(rows.v);
@@ -125,9 +126,13 @@ static void test_servers(void **state)
 	(void)state;
 	assert_int_equal(read_service(make_service(buffer, 1), &rows), MNL_CB_OK);
 	rows.service = rows.v[0];
-	assert_int_equal(read_server(make_server(buffer, AF_INET, "10.244.1.7", IP_VS_CONN_F_MASQ), &rows), MNL_CB_OK);
-	assert_int_equal(read_server(make_server(buffer, AF_INET6, "fd00::7", 0x100 | IP_VS_CONN_F_TUNNEL), &rows),
-			 MNL_CB_OK);
+	assert_int_equal(
+		read_server(make_server(buffer, AF_INET, "10.244.1.7", IP_VS_CONN_F_MASQ), &rows),
+		MNL_CB_OK);
+	assert_int_equal(
+		read_server(make_server(buffer, AF_INET6, "fd00::7", 0x100 | IP_VS_CONN_F_TUNNEL),
+			    &rows),
+		MNL_CB_OK);
 	emit_row(&target, &rows.v[1], &o);
 #define LABELS "{protocol=TCP,vaddr=10.96.0.10,vport=443,raddr=10.244.1.7,rport=8443,forward=masq}"
 	assert_lines(&o, "serverconnections" LABELS " 51\nserverincomingpackets" LABELS " 52\n"
@@ -188,11 +193,11 @@ static void test_malformed_messages_are_refused(void **state)
 
 /* ---- net/ip_vs_stats ---- */
 
-#define HEADER                                                                                                         \
-	"   Total Incoming Outgoing         Incoming         Outgoing\n"                                               \
+#define HEADER                                                                                     \
+	"   Total Incoming Outgoing         Incoming         Outgoing\n"                           \
 	"   Conns  Packets  Packets            Bytes            Bytes\n"
-#define RATES                                                                                                          \
-	"\n Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s\n"                                             \
+#define RATES                                                                                      \
+	"\n Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s\n"                         \
 	"       9        9        9                9                9\n"
 
 static int parse(const char *text, struct row *r)
@@ -208,7 +213,10 @@ static void test_totals(void **state)
 	struct row r;
 
 	(void)state;
-	assert_int_equal(parse(HEADER "       3       12        F             14C8 FFFFFFFFFFFFFFFF\n" RATES, &r), 0);
+	assert_int_equal(
+		parse(HEADER "       3       12        F             14C8 FFFFFFFFFFFFFFFF\n" RATES,
+		      &r),
+		0);
 	assert_int_equal(r.value[CONNECTIONS], 3);
 	assert_int_equal(r.value[IN_PACKETS], 0x12);
 	assert_int_equal(r.value[OUT_PACKETS], 0xf);
@@ -224,9 +232,19 @@ static void test_totals(void **state)
 static void test_malformed_totals_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "\n\n\n", HEADER, HEADER "\n", HEADER "1 2 3 4\n", HEADER "1 2 3 4 5 6\n", HEADER "1 2 3 4 x\n",
-		HEADER "1 2 3 4 -5\n", HEADER "1 2 3 4 0x5\n", HEADER "1 2 3 4 10000000000000000\n", HEADER "1 2 3 4 5",
-		"Total\nConns Packets\n1\n", "a\nb\n1\n",
+		"",
+		"\n\n\n",
+		HEADER,
+		HEADER "\n",
+		HEADER "1 2 3 4\n",
+		HEADER "1 2 3 4 5 6\n",
+		HEADER "1 2 3 4 x\n",
+		HEADER "1 2 3 4 -5\n",
+		HEADER "1 2 3 4 0x5\n",
+		HEADER "1 2 3 4 10000000000000000\n",
+		HEADER "1 2 3 4 5",
+		"Total\nConns Packets\n1\n",
+		"a\nb\n1\n",
 	};
 	struct row r;
 

@@ -79,7 +79,7 @@ static void test_cut_messages_are_refused(void **state)
 		assert_true(err == 0 || err == -EBADMSG);
 		whole += !err;
 	}
-	/* After the header, the text (with and without its padding), the numbers, the unknown one, the nest. */
+	/* After the header, the text (with some of its padding, too), each number, the nest. */
 	assert_int_equal(whole, 6 + 3);
 }
 
@@ -249,7 +249,8 @@ static void test_tries_are_bounded(void **state)
 	struct talk talk = { 0 };
 
 	(void)state;
-	assert_int_equal(nl_run(&t, NETLINK_ROUTE, "statistics", always_interrupted, &talk), -EINTR);
+	assert_int_equal(nl_run(&t, NETLINK_ROUTE, "statistics", always_interrupted, &talk),
+			 -EINTR);
 	assert_int_equal(talk.tries, 16);
 }
 
@@ -258,7 +259,7 @@ static int add_link(void)
 	return system("ip link add late0 type veth peer name late1");
 }
 
-/* Devices that come while the kernel is half way through: everything is read again, and nothing counts twice. */
+/* A device that comes while the kernel is half way through: all is read again, none twice. */
 static void test_interrupted_dump_is_repeated(void **state)
 {
 	struct target t;
@@ -266,8 +267,10 @@ static void test_interrupted_dump_is_repeated(void **state)
 
 	(void)state;
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
-	assert_int_equal(system("for i in $(seq 300); do echo link add a$i type veth peer name b$i; done |"
-				" ip -batch -"), 0);
+	assert_int_equal(
+		system("for i in $(seq 300); do echo link add a$i type veth peer name b$i; done |"
+		       " ip -batch -"),
+		0);
 	t = own();
 	assert_int_equal(nl_run(&t, NETLINK_ROUTE, "statistics", dump_stats, &talk), 0);
 	assert_int_equal(talk.interrupted, 1);

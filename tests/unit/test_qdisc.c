@@ -14,15 +14,18 @@ struct made {
 	uint64_t packets64; /* 0: not sent */
 	uint64_t hw_packets64;
 	struct gnet_stats_queue queue;
-	bool old, bare;     /* TCA_STATS alone; no statistics at all */
+	bool old, bare; /* TCA_STATS alone; no statistics at all */
 };
 
 static struct nlmsghdr *make(char *buffer, const struct made *m)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
 	struct tcmsg *tc = mnl_nlmsg_put_extra_header(nlh, sizeof(*tc));
-	const struct tc_stats old = { .bytes = m->basic.bytes, .packets = m->basic.packets, .drops = m->queue.drops,
-				      .overlimits = m->queue.overlimits, .qlen = m->queue.qlen,
+	const struct tc_stats old = { .bytes = m->basic.bytes,
+				      .packets = m->basic.packets,
+				      .drops = m->queue.drops,
+				      .overlimits = m->queue.overlimits,
+				      .qlen = m->queue.qlen,
 				      .backlog = m->queue.backlog };
 	const char options[] = "opaque to us", app[] = "the kind's own statistics";
 	struct nlattr *nest;
@@ -73,8 +76,12 @@ static void play(struct out *o, const struct made *made, size_t n)
 }
 
 static const struct made fq_codel = {
-	.handle = 0x80010000, .parent = TC_H_ROOT, .kind = "fq_codel", .basic = { 123456789012, 9 },
-	.packets64 = (1ULL << 32) + 9, .queue = { 3, 4500, 5, 6, 7 },
+	.handle = 0x80010000,
+	.parent = TC_H_ROOT,
+	.kind = "fq_codel",
+	.basic = { 123456789012, 9 },
+	.packets64 = (1ULL << 32) + 9,
+	.queue = { 3, 4500, 5, 6, 7 },
 };
 
 static void test_values(void **state)
@@ -139,10 +146,25 @@ static void test_old_statistics(void **state)
 static void test_children_are_contained(void **state)
 {
 	static const struct made made[] = {
-		{ .handle = 0, .parent = TC_H_ROOT, .kind = "mq", .basic = { 300, 3 }, .queue = { .drops = 3 } },
-		{ .handle = 0, .parent = 0x00000002, .kind = "fq", .basic = { 200, 2 }, .queue = { .drops = 1 } },
-		{ .handle = 0x80020000, .parent = 0x00000001, .kind = "fq", .basic = { 100, 1 }, .queue = { .drops = 2 } },
-		{ .handle = 0xffff0000, .parent = TC_H_CLSACT, .kind = "clsact", .basic = { 50, 5 } },
+		{ .handle = 0,
+		  .parent = TC_H_ROOT,
+		  .kind = "mq",
+		  .basic = { 300, 3 },
+		  .queue = { .drops = 3 } },
+		{ .handle = 0,
+		  .parent = 0x00000002,
+		  .kind = "fq",
+		  .basic = { 200, 2 },
+		  .queue = { .drops = 1 } },
+		{ .handle = 0x80020000,
+		  .parent = 0x00000001,
+		  .kind = "fq",
+		  .basic = { 100, 1 },
+		  .queue = { .drops = 2 } },
+		{ .handle = 0xffff0000,
+		  .parent = TC_H_CLSACT,
+		  .kind = "clsact",
+		  .basic = { 50, 5 } },
 	};
 	struct out o = { 0 };
 
@@ -154,10 +176,13 @@ static void test_children_are_contained(void **state)
 	tree = true;
 	play(&o, made, ARRAY_SIZE(made));
 	tree = false;
-	assert_non_null(strstr(o.lines.data, "drops{device=eth0,kind=mq,handle=0:,parent=root} 3\n"));
+	assert_non_null(
+		strstr(o.lines.data, "drops{device=eth0,kind=mq,handle=0:,parent=root} 3\n"));
 	assert_non_null(strstr(o.lines.data, "drops{device=eth0,kind=fq,handle=0:,parent=:2} 1\n"));
-	assert_non_null(strstr(o.lines.data, "drops{device=eth0,kind=fq,handle=8002:,parent=:1} 2\n"));
-	assert_non_null(strstr(o.lines.data, "bytes{device=eth0,kind=clsact,handle=ffff:,parent=ffff:fff1} 50\n"));
+	assert_non_null(
+		strstr(o.lines.data, "drops{device=eth0,kind=fq,handle=8002:,parent=:1} 2\n"));
+	assert_non_null(strstr(
+		o.lines.data, "bytes{device=eth0,kind=clsact,handle=ffff:,parent=ffff:fff1} 50\n"));
 	assert_null(strstr(o.lines.data, "drops{device=eth0,kind=mq} 3\n"));
 	recorder_reset(&o);
 }
@@ -181,9 +206,14 @@ static void test_handles(void **state)
 	static const struct {
 		uint32_t handle;
 		const char *text;
-	} cases[] = { { 0, "0:" },		 { 0x00010000, "1:" },	       { 0x00010010, "1:10" },
-		      { 0x00000003, ":3" },	 { 0x80a10000, "80a1:" },      { TC_H_ROOT, "root" },
-		      { TC_H_INGRESS, "ffff:fff1" }, { 0xffff0000, "ffff:" } };
+	} cases[] = { { 0, "0:" },
+		      { 0x00010000, "1:" },
+		      { 0x00010010, "1:10" },
+		      { 0x00000003, ":3" },
+		      { 0x80a10000, "80a1:" },
+		      { TC_H_ROOT, "root" },
+		      { TC_H_INGRESS, "ffff:fff1" },
+		      { 0xffff0000, "ffff:" } };
 	char text[16];
 
 	(void)state;
@@ -204,7 +234,7 @@ static void test_malformed_messages_are_refused(void **state)
 	(void)state;
 	for (size_t len = sizeof(*nlh); len <= nlh->nlmsg_len; len++)
 		whole += accepts(nlh, len, read_qdisc, &rows);
-	/* After the kind and its padding (4), the options (4), the offload flag (4), STATS2, STATS. */
+	/* After the kind, the options, the offload flag (4 each, with padding), STATS2, STATS. */
 	assert_int_equal(whole, 14);
 
 	nlh = mnl_nlmsg_put_header(buffer);
@@ -220,7 +250,8 @@ static void test_malformed_messages_are_refused(void **state)
 		mnl_attr_nest_end(nlh, nest);
 		/* RATE_EST, APP and their like are not looked at. */
 		assert_int_equal(accepts(nlh, nlh->nlmsg_len, read_qdisc, &rows),
-				 type != TCA_STATS_BASIC && type != TCA_STATS_QUEUE && type != TCA_STATS_PKT64);
+				 type != TCA_STATS_BASIC && type != TCA_STATS_QUEUE &&
+					 type != TCA_STATS_PKT64);
 		nlh->nlmsg_len = before;
 	}
 	mnl_attr_put_u32(nlh, TCA_STATS, 1);
