@@ -224,7 +224,8 @@ int fd_tables_mark(struct fd_table **v, size_t n)
 	struct fd_table **seen = v;
 	size_t nseen = 0;
 
-	qsort(v, n, sizeof(*v), table_order);
+	if (n)
+		qsort(v, n, sizeof(*v), table_order);
 	for (size_t i = 0; i < n; i++) {
 		struct fd_table *tb = v[i];
 		int err;

@@ -293,8 +293,8 @@ static void emit(const struct emit *e, enum row row, uint64_t value, const struc
 
 static void emit_states(const struct emit *e, const struct summary *s)
 {
-	for (uint8_t state = 1; state < TCP_STATES; state++) {
-		const struct label labels[] = { { "state", tcp_state_name(state) }, {} };
+	for (unsigned int state = 1; state < TCP_STATES; state++) {
+		const struct label labels[] = { { "state", tcp_state_name((uint8_t)state) }, {} };
 
 		emit(e, SOCKETS, s->states[state], labels);
 	}
@@ -305,7 +305,8 @@ static void emit_listeners(struct emit *e, const struct summary *s)
 {
 	size_t n;
 
-	qsort(s->listeners, s->nlisteners, sizeof(*s->listeners), listener_order);
+	if (s->nlisteners)
+		qsort(s->listeners, s->nlisteners, sizeof(*s->listeners), listener_order);
 	for (const struct listener *l = s->listeners, *end = l + s->nlisteners; l < end; l += n) {
 		const struct label labels[] = { { "laddr", endpoint_text(&e->local, &l->at) },
 						{ "lport", e->local.port },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * count FILE COMMAND…: runs it and writes to FILE what can be counted of it and all its children: the
- * system calls, and the largest VmHWM of one process in KiB.
+ * count FILE COMMAND…: runs it and writes to FILE what can be counted of it and all its children:
+ * the system calls, and the largest VmHWM of one process in KiB.
  */
 #include <errno.h>
 #include <signal.h>
@@ -49,14 +49,17 @@ static int stop_handle(struct counts *c, pid_t pid, int status)
 		hwm_take(c, pid);
 	if (sig == (SIGTRAP | 0x80))
 		c->stops++;
-	/* An event's trap, a system call's, and the stop a new child begins with are the tracer's. */
+	/*
+	 * An event's trap, a system call's, and the stop a new child begins with are the tracer's.
+	 */
 	return event || sig == (SIGTRAP | 0x80) || sig == SIGSTOP || sig == SIGTRAP ? 0 : sig;
 }
 
 int main(int argc, char **argv)
 {
-	const long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
-			     PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL;
+	const long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+			     PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT |
+			     PTRACE_O_EXITKILL;
 	struct counts c = { 0 };
 	int status, code = 1;
 	pid_t child, pid;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A peer: what fd and io show of all processes together, by readdir and readlink. Prints descriptors,
- * sockets, read calls, write calls, bytes read, bytes written.
+ * A peer: what fd and io show of all processes together, by readdir and readlink. Prints
+ * descriptors, sockets, read calls, write calls, bytes read, bytes written.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -66,13 +66,16 @@ int main(void)
 	const struct dirent *entry;
 	DIR *proc = opendir("/proc");
 
-	while (proc && (entry = readdir(proc))) {
+	if (!proc)
+		return 1;
+	while ((entry = readdir(proc))) {
 		if (!isdigit((unsigned char)*entry->d_name) || atoi(entry->d_name) == getpid())
 			continue;
 		fds_add(&t, entry->d_name);
 		io_add(&t, entry->d_name);
 	}
 	closedir(proc);
-	printf("%lu %lu %lu %lu %lu %lu\n", t.fds, t.sockets, t.syscr, t.syscw, t.read_bytes, t.write_bytes);
+	printf("%lu %lu %lu %lu %lu %lu\n", t.fds, t.sockets, t.syscr, t.syscw, t.read_bytes,
+	       t.write_bytes);
 	return 0;
 }

@@ -102,7 +102,9 @@ def test_idle_namespace_has_zeros(quiet):
 def test_peer_that_does_not_read(pair):
     a, b, quiet = pair
     with Connections(a, b) as c:
+        c.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 200000)
         client, _ = c.pair()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1000000)
         client.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
