@@ -135,7 +135,8 @@ def test_unknown_word_that_is_like_nothing(house):
 
 @pytest.mark.parametrize("args", [
     ("--bogus",), ("-x",), ("list", "--bogus"), ("list", "extra"), ("explain", "--bogus"), ("explain", "a", "b"),
-    ("doctor", "extra"), ("doctor", "-x"), ("help", "a", "b"), ("help", "nothing"), ("run",), ("run", "-j"),
+    ("doctor", "extra"), ("doctor", "-x"), ("doctor", "--timeout", "0"), ("doctor", "--timeout"), ("list", "--timeout", "1"),
+     ("help", "a", "b"), ("help", "nothing"), ("run",), ("run", "-j"),
     ("run", ""), ("run", "alpha,"), ("run", ",alpha"), ("run", "alpha,alpha"), ("run", "all,alpha"), ("run", "nothing"),
     ("run", "alpha", "--bogus"), ("run", "alpha", "-x"), ("run", "alpha", "-o"), ("run", "alpha", "x"),
     ("run", "alpha", "0"), ("run", "alpha", "-1"), ("run", "alpha", "1", "0"), ("run", "alpha", "1", "x"),
@@ -852,8 +853,9 @@ def test_doctors_exit_code_is_the_worst(house, codes, rc):
 
 def test_doctor_does_not_wait_for_ever(house):
     house.add("alpha", f"trap '' TERM; echo $$ >{house.path}/pids; while :; do sleep 1; done", metrics=["m"])
-    out = house("doctor", rc=1, timeout=25).stdout
-    assert "no answer" in out and "did not end within 10 s" in out
+    house.says("beta", ["data"])
+    alpha, beta = house("doctor", "--timeout", "0.5", rc=1, timeout=10).stdout.splitlines()[-2:]
+    assert "no answer" in alpha and "did not end in time" in alpha and beta.split()[:2] == ["beta", "ok"]
     assert not alive(pids_in(house.path / "pids", 1)[0])
 
 
@@ -929,3 +931,20 @@ def test_real_doctor_finds_the_probes_that_run():
     checks = {r["probe"]: r for r in map(json.loads, done.stdout.splitlines()) if r["kind"] == "check"}
     assert checks["tcpext"]["status"] == "ok" and checks["tcpext"]["series"] >= 32 and checks["tcpext"]["targets"] >= 1
     assert all(r["status"] == "ok" or r["says"] for r in checks.values())
+
+
+def test_real_probes_of_a_run_look_at_the_same_targets_as_alone():
+    for select in (("--host",), ("--pid", os.getpid()), ("--host", "--pid", os.getpid())):
+        def labels(recs, probe):
+            return {json.dumps(r["labels"]) for r in recs if r["probe"] == probe}
+        together = [json.loads(line) for line in real("run", "tcp,udp", "-j", *select).stdout.splitlines()]
+        for probe in ("tcp", "udp"):
+            alone = [json.loads(line) for line in skoop(probe, "-j", *select).stdout.splitlines()]
+            assert labels(together, probe) == labels(alone, probe) != set(), (probe, select)
+
+
+def test_real_targets_that_are_not_there_are_told_once():
+    one_line(real("run", "tcp,udp", "-n", "no-such-namespace", rc=5), "--netns no-such-namespace")
+    one_line(real("run", "tcp,udp", "-p", "x", rc=2), "--pid")
+    done = real("run", "tcp,udp", "--host", "-n", "no-such-namespace", rc=5)
+    assert len(done.stderr.splitlines()) == 1 and "tcp:" in done.stdout and "udp:" in done.stdout

@@ -29,6 +29,7 @@ static const struct {
 	unsigned int of;
 } plain[] = {
 	{ { 'j', "json", NULL, "JSON Lines", "Output" }, PLAIN_JSON },
+	{ { 0, "timeout", "SECS", "Wait so long for an answer (30)", "Running" }, PLAIN_TIMEOUT },
 	{ { 'h', "help", NULL, "This help", "Running" }, 0 },
 };
 
@@ -42,9 +43,17 @@ static int show_help(const struct plain_command *command)
 	struct buf b = { 0 };
 
 	buf_printf(&b, "%s\n", command->help);
-	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
-		if (plain_has(command, i))
-			buf_printf(&b, "  -%c, --%-6s %s\n", plain[i].info.key, plain[i].info.name, plain[i].info.help);
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
+		const struct option_info *info = &plain[i].info;
+		char letter[] = "-x, ", name[32];
+
+		if (!plain_has(command, i))
+			continue;
+		letter[1] = (char)info->key;
+		snprintf(name, sizeof(name), "%s%s%s", info->name, info->arg ? " " : "", info->arg ? info->arg : "");
+		buf_printf(&b, "  %4s--%-*s %s\n", info->key ? letter : "", command->has & PLAIN_TIMEOUT ? 12 : 6, name,
+			   info->help);
+	}
 	return print_buf(&b);
 }
 
@@ -60,22 +69,28 @@ static int show_description(const struct plain_command *command)
 
 int plain_options(int argc, char **argv, const struct plain_command *command, struct plain_options *opt)
 {
-	enum { KEY_COMPLETE = 0x100, KEY_DESCRIBE };
+	enum { KEY_COMPLETE = 0x100, KEY_DESCRIBE, KEY_TIMEOUT };
 	struct option longs[ARRAY_SIZE(plain) + 3] = { { "describe", no_argument, NULL, KEY_DESCRIBE } };
 	size_t n = 1;
 	int key;
 
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
 		if (plain_has(command, i))
-			longs[n++] = (struct option){ plain[i].info.name, no_argument, NULL, plain[i].info.key };
+			longs[n++] = (struct option){ plain[i].info.name, plain[i].info.arg ? required_argument : no_argument, NULL,
+						      plain[i].info.key ? plain[i].info.key : KEY_TIMEOUT };
 	if (command->has & PLAIN_COMPLETE)
 		longs[n] = (struct option){ "complete", no_argument, NULL, KEY_COMPLETE };
-	*opt = (struct plain_options){ 0 };
+	*opt = (struct plain_options){ .timeout = 30 * NSEC_PER_SEC };
 	while ((key = getopt_long(argc, argv, command->has & PLAIN_JSON ? "jh" : "h", longs, NULL)) != -1) {
 		switch (key) {
 		case 'j': opt->json = true; break;
 		case 'h': return show_help(command);
 		case KEY_COMPLETE: opt->complete = true; break;
+		case KEY_TIMEOUT:
+			if (!parse_seconds(optarg, &opt->timeout))
+				break;
+			msg_error("--timeout takes seconds above zero, not '%s'", optarg);
+			return EXIT_USAGE;
 		case KEY_DESCRIBE: return show_description(command);
 		default: return EXIT_USAGE; /* getopt has said why */
 		}

@@ -11,15 +11,13 @@
 #include "libcommon/table.h"
 #include "libcommon/target.h"
 
-#define ANSWER_TIME (10 * NSEC_PER_SEC)
-
 static const struct plain_command command = {
-	.help = "Usage: skoop doctor [-j]\n"
+	.help = "Usage: skoop doctor [-j] [--timeout SECS]\n"
 		"What this machine offers, and which probes can run on it: each is run once, and\n"
 		"what it lacks is said.\n"
 		"Exit code 0: all can; 3: some lack a privilege; 4: the kernel lacks something;\n"
 		"1: a probe failed.\n",
-	.has = PLAIN_JSON,
+	.has = PLAIN_JSON | PLAIN_TIMEOUT,
 };
 
 /* One probe's visit. */
@@ -114,7 +112,7 @@ static void give_up(struct children *cs)
 	}
 }
 
-static int visit_all(struct visit *v, size_t n)
+static int visit_all(struct visit *v, size_t n, uint64_t timeout)
 {
 	static const struct children_ops ops = { take_line, take_message, take_end, true };
 	struct children *cs;
@@ -125,7 +123,7 @@ static int visit_all(struct visit *v, size_t n)
 	for (size_t i = 0; i < n && !err; i++)
 		err = visit_start(cs, &v[i]);
 	if (!err)
-		err = children_run(cs, process_now() + ANSWER_TIME);
+		err = children_run(cs, process_now() + timeout);
 	if (err == -ETIME) {
 		give_up(cs);
 		err = children_run(cs, UINT64_MAX);
@@ -152,8 +150,7 @@ static const char *status(const struct visit *v)
 static void add_says(struct visit *v)
 {
 	if (v->hung)
-		buf_printf(&v->says, "%sdid not end within %llu s", v->says.len ? "; " : "",
-			   ANSWER_TIME / NSEC_PER_SEC);
+		buf_printf(&v->says, "%sdid not end in time (--timeout)", v->says.len ? "; " : "");
 	else if (v->signal)
 		buf_printf(&v->says, "%skilled by SIG%s", v->says.len ? "; " : "",
 			   sigabbrev_np(v->signal));
@@ -273,7 +270,7 @@ static void visits_free(struct visit *v, size_t n)
 	free(v);
 }
 
-static int examine(const struct probes *ps, bool json)
+static int examine(const struct probes *ps, const struct plain_options *opt)
 {
 	struct visit *v = calloc(ps->n + 1, sizeof(*v));
 	int code, err;
@@ -286,9 +283,9 @@ static int examine(const struct probes *ps, bool json)
 		v[i].probe = &ps->v[i];
 	if (!ps->n)
 		msg_warn("no probes beside this program or in $SKOOP_EXEC_PATH");
-	err = visit_all(v, ps->n);
+	err = visit_all(v, ps->n, opt->timeout);
 	if (!err)
-		code = report(v, ps->n, json);
+		code = report(v, ps->n, opt->json);
 	else
 		code = err == -EPIPE || err == -EINTR ? EXIT_OK : EXIT_FAILED;
 	visits_free(v, ps->n);
@@ -305,7 +302,7 @@ int cmd_doctor(int argc, char **argv)
 		return code;
 	if (probes_find(&ps))
 		return EXIT_FAILED;
-	code = probes_describe_all(&ps) ? EXIT_FAILED : examine(&ps, opt.json);
+	code = probes_describe_all(&ps) ? EXIT_FAILED : examine(&ps, &opt);
 	probes_free(&ps);
 	return code;
 }

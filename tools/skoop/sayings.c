@@ -12,6 +12,9 @@ struct saying {
 	char *text;
 };
 
+/* So many texts are remembered; a child that says more of its own is heard each time. */
+#define SAYINGS_MAX 256
+
 /* True if another child has said the same: the text without the program's name. */
 static bool said_before(struct sayings *s, const struct child *c, const char *line)
 {
@@ -24,6 +27,8 @@ static bool said_before(struct sayings *s, const struct child *c, const char *li
 	for (size_t i = 0; i < s->n; i++)
 		if (!strcmp(s->v[i].text, text))
 			return s->v[i].by != c;
+	if (s->n == SAYINGS_MAX)
+		return false;
 	copy = strdup(text);
 	if (!copy || array_grow(&s->v, &s->size, s->n + 1)) {
 		free(copy);

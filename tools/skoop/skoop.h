@@ -31,7 +31,7 @@ int cmd_targets(int argc, char **argv);
 int print_buf(struct buf *b);
 
 /* A command with few options: -h, what it `has` of the others, and max_args arguments at most. */
-enum { PLAIN_JSON = 1, PLAIN_COMPLETE = 2 };
+enum { PLAIN_JSON = 1, PLAIN_COMPLETE = 2, PLAIN_TIMEOUT = 4 };
 struct plain_command {
 	const char *help; /* above its options */
 	unsigned int has;
@@ -40,6 +40,7 @@ struct plain_command {
 struct plain_options {
 	bool json;     /* JSON Lines */
 	bool complete; /* words for a shell's completion, a tab, what they are; silent on errors */
+	uint64_t timeout; /* ns */
 	char *arg;
 };
 /* A negative value: go on; else the exit code, and all has been said. */

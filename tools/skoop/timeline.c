@@ -160,7 +160,7 @@ static uint64_t timeline_due(const struct merge *m)
 		const struct feed *f = &m->feeds[i];
 		uint64_t settled = first->head->ts + EVENT_DELAY;
 
-		if (f != first && f->streams && watermark(m, f, wall) < first->head->ts &&
+		if (f != first && f->streams && !passed(m, f, first->head->ts, wall) &&
 		    settled > wall && now + (settled - wall) < due)
 			due = now + (settled - wall);
 	}
