@@ -101,6 +101,9 @@ struct discovery {
 	uint64_t hidden;
 };
 
+/* target.c: a result without targets, for targets_free(), and the memory of its texts and pids. NULL: out of memory. */
+struct targets *targets_new(struct arena **arena);
+
 /* scan.c: fills in procs and groups. 0 or -errno after one msg_error. */
 int scan_processes(struct discovery *d);
 /*

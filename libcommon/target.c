@@ -236,13 +236,25 @@ static int round_make(struct target_finder *f, struct discovery *d, struct targe
 	return err;
 }
 
+struct targets *targets_new(struct arena **arena)
+{
+	struct load *load = calloc(1, sizeof(*load));
+
+	if (!load)
+		return NULL;
+	load->targets.private = load;
+	*arena = &load->arena;
+	return &load->targets;
+}
+
 int targets_load(struct target_finder *f, struct targets **result)
 {
 	struct discovery d = {
 		.opt = f->opt, .roots = &f->roots, .pods = f->pods, .said = &f->said
 	};
-	struct load *load = calloc(1, sizeof(*load));
-	int err = load ? 0 : -ENOMEM;
+	struct arena *arena;
+	struct targets *ts = targets_new(&arena);
+	int err = ts ? 0 : -ENOMEM;
 
 	d.by_netns.arena = d.by_key.arena = d.memberships.arena = &d.arena;
 	d.pod_of_uid.arena = d.pod_of_container.arena = &d.arena;
@@ -253,18 +265,17 @@ int targets_load(struct target_finder *f, struct targets **result)
 	if (err)
 		msg_error("%s: %s", f->roots.procfs, strerror(-err));
 	else
-		err = round_make(f, &d, &load->targets);
+		err = round_make(f, &d, ts);
 	if (d.procfd >= 0)
 		close(d.procfd);
 	free(d.procs);
-	if (!load)
+	if (!ts)
 		return err;
-	load->arena = d.arena;
-	load->targets.private = load;
+	*arena = d.arena;
 	if (err)
-		targets_free(&load->targets);
+		targets_free(ts);
 	else
-		*result = &load->targets;
+		*result = ts;
 	return err;
 }
 

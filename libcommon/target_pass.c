@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "arena.h"
+#include "discover.h"
 #include "process.h"
 #include "target.h"
 #include "util.h"
@@ -229,15 +229,11 @@ static int map_file(int fd, struct reader *r)
 
 int targets_take(int fd, struct target_finder *f, struct targets **result)
 {
-	struct targets *ts = calloc(1, sizeof(*ts));
-	struct reader r = { .arena = calloc(1, sizeof(*r.arena)) };
-	int err = ts && r.arena ? map_file(fd, &r) : -ENOMEM;
+	struct reader r = { 0 };
+	struct targets *ts = targets_new(&r.arena);
+	int err = ts ? map_file(fd, &r) : -ENOMEM;
 	const char *start = r.at;
 
-	if (ts)
-		ts->private = r.arena;
-	else
-		free(r.arena);
 	if (!err) {
 		err = get_all(&r, finder_roots(f), ts);
 		munmap((void *)start, (size_t)(r.end - start));

@@ -50,9 +50,10 @@ static int show_help(const struct plain_command *command)
 		if (!plain_has(command, i))
 			continue;
 		letter[1] = (char)info->key;
-		snprintf(name, sizeof(name), "%s%s%s", info->name, info->arg ? " " : "", info->arg ? info->arg : "");
-		buf_printf(&b, "  %4s--%-*s %s\n", info->key ? letter : "", command->has & PLAIN_TIMEOUT ? 12 : 6, name,
-			   info->help);
+		snprintf(name, sizeof(name), "%s%s%s", info->name, info->arg ? " " : "",
+			 info->arg ? info->arg : "");
+		buf_printf(&b, "  %4s--%-*s %s\n", info->key ? letter : "",
+			   command->has & PLAIN_TIMEOUT ? 12 : 6, name, info->help);
 	}
 	return print_buf(&b);
 }
@@ -67,21 +68,27 @@ static int show_description(const struct plain_command *command)
 	return print_buf(&b);
 }
 
-int plain_options(int argc, char **argv, const struct plain_command *command, struct plain_options *opt)
+int plain_options(int argc, char **argv, const struct plain_command *command,
+		  struct plain_options *opt)
 {
 	enum { KEY_COMPLETE = 0x100, KEY_DESCRIBE, KEY_TIMEOUT };
-	struct option longs[ARRAY_SIZE(plain) + 3] = { { "describe", no_argument, NULL, KEY_DESCRIBE } };
+	struct option longs[ARRAY_SIZE(plain) + 3] = { { "describe", no_argument, NULL,
+							 KEY_DESCRIBE } };
 	size_t n = 1;
 	int key;
 
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
 		if (plain_has(command, i))
-			longs[n++] = (struct option){ plain[i].info.name, plain[i].info.arg ? required_argument : no_argument, NULL,
-						      plain[i].info.key ? plain[i].info.key : KEY_TIMEOUT };
+			longs[n++] = (struct option){
+				plain[i].info.name,
+				plain[i].info.arg ? required_argument : no_argument, NULL,
+				plain[i].info.key ? plain[i].info.key : KEY_TIMEOUT
+			};
 	if (command->has & PLAIN_COMPLETE)
 		longs[n] = (struct option){ "complete", no_argument, NULL, KEY_COMPLETE };
 	*opt = (struct plain_options){ .timeout = 30 * NSEC_PER_SEC };
-	while ((key = getopt_long(argc, argv, command->has & PLAIN_JSON ? "jh" : "h", longs, NULL)) != -1) {
+	while ((key = getopt_long(argc, argv, command->has & PLAIN_JSON ? "jh" : "h", longs,
+				  NULL)) != -1) {
 		switch (key) {
 		case 'j': opt->json = true; break;
 		case 'h': return show_help(command);

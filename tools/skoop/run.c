@@ -25,7 +25,7 @@ struct run {
 	struct run_plan plan;
 	struct children *children;
 	struct merge merge;
-	int *codes;	 /* of the children, -1: still running */
+	int *codes;      /* of the children, -1: still running */
 	bool incomplete; /* a child was ended in the middle: a file is not replaced any more */
 	uint64_t kill_at;
 };
@@ -50,9 +50,8 @@ static int take_greeting(struct run *r, struct child *c, const char *line)
 		return -EINVAL;
 	}
 	if (f->streams && r->plan.opt.format == OUT_TSV && r->plan.n > 1) {
-		msg_error(
-			"the events of %s have columns of their own: use -o json, or run it alone",
-			f->title);
+		msg_error("the events of %s have columns of their own: use -o json, or run it alone",
+			  f->title);
 		return -EINVAL;
 	}
 	return 0;
@@ -71,6 +70,11 @@ static int take_line(struct child *c, char *line, size_t len, void *arg)
 	return 0;
 }
 
+static bool delivered(int code)
+{
+	return code == EXIT_OK || code == EXIT_OBSERVED || code == EXIT_NO_TARGET;
+}
+
 /* Who ended without a word gets one here: nobody is missing silently. */
 static void tell_end(const struct child *c)
 {
@@ -80,15 +84,10 @@ static void tell_end(const struct child *c)
 		msg_error("%s: lacks the privilege to run here (exit 3)", c->name);
 	else if (c->code == EXIT_UNSUPPORTED)
 		msg_error("%s: is not supported by this kernel (exit 4)", c->name);
-	else if (c->code == EXIT_NO_TARGET)
+	else if (c->code == EXIT_NO_TARGET && !c->said)
 		msg_error("%s: found no such target (exit 5)", c->name);
-	else if (c->code && c->code != EXIT_OBSERVED)
+	else if (c->code && !delivered(c->code))
 		msg_error("%s: failed (exit %d)", c->name, c->code);
-}
-
-static bool delivered(int code)
-{
-	return code == EXIT_OK || code == EXIT_OBSERVED || code == EXIT_NO_TARGET;
 }
 
 static bool cannot_run(int code)
@@ -128,8 +127,7 @@ static int write_out(struct run *r, bool end)
 	m->out.len = 0;
 	m->ready = false;
 	if (err && err != -EPIPE)
-		msg_error("write error: %s%s%s", path ? path : "", path ? ": " : "",
-			  strerror(-err));
+		msg_error("write error: %s%s%s", path ? path : "", path ? ": " : "", strerror(-err));
 	return err;
 }
 
@@ -249,8 +247,7 @@ static int worst(const struct run *r)
 		if (code < 0)
 			continue;
 		any |= delivered(code);
-		seen[delivered(code) || cannot_run(code) || code == EXIT_USAGE ? code
-									       : EXIT_FAILED] =
+		seen[delivered(code) || cannot_run(code) || code == EXIT_USAGE ? code : EXIT_FAILED] =
 			true;
 	}
 	if (r->merge.failed)

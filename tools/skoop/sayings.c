@@ -42,6 +42,7 @@ void saying_pass(struct sayings *s, struct child *c, const char *line)
 {
 	struct buf b = { 0 };
 
+	c->said = true;
 	if (said_before(s, c, line))
 		return;
 	c->told = true;

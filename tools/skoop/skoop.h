@@ -44,7 +44,8 @@ struct plain_options {
 	char *arg;
 };
 /* A negative value: go on; else the exit code, and all has been said. */
-int plain_options(int argc, char **argv, const struct plain_command *command, struct plain_options *opt);
+int plain_options(int argc, char **argv, const struct plain_command *command,
+		  struct plain_options *opt);
 /* --describe of a command whose options are made like a probe's. An exit code. */
 int command_describe(const struct probe *command);
 
@@ -121,13 +122,13 @@ bool probe_parse(struct probe_info *p, char *text);
 
 struct child {
 	const char *name; /* the program's, for messages: skoop-tcp */
-	size_t index;	  /* in order of children_add */
-	void *data;	  /* the caller's */
+	size_t index;     /* in order of children_add */
+	void *data;       /* the caller's */
 	bool ended;
-	int code;	/* then: its exit code, EXIT_FAILED where it died or broke off */
-	int signal;	/* and what killed it, 0: nothing */
-	bool told;	/* something it said on stderr was passed on */
-	bool cut_short; /* it died by the signal that asked it to end */
+	int code;        /* then: its exit code, EXIT_FAILED where it died or broke off */
+	int signal;      /* and what killed it, 0: nothing */
+	bool said, told; /* something on stderr; and it was passed on, since no other had said it */
+	bool cut_short;  /* it died by the signal that asked it to end */
 	/* child.c's and children.c's own */
 	bool failed, killed, silent;
 	pid_t pid;
