@@ -82,7 +82,7 @@ bool uid_valid(const char *uid, size_t len)
 void uid_copy(char to[POD_UID_MAX + 1], const char *uid, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		to[i] = uid[i] == '_' ? '-' : uid[i];
+		to[i] = (char)(uid[i] == '_' ? '-' : uid[i]);
 	to[len] = '\0';
 }
 

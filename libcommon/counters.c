@@ -73,8 +73,9 @@ static int slots_make(struct walk *w, const struct metric *rows)
  */
 static unsigned char hash(const char *key, size_t len)
 {
-	return (unsigned char)(len * 5 + (key[0] | 0x20) * 3 + (key[len / 2] | 0x20) * 7 +
-			       (key[len - 1] | 0x20));
+	size_t first = key[0] | 0x20, middle = key[len / 2] | 0x20, last = key[len - 1] | 0x20;
+
+	return (unsigned char)(len * 5 + first * 3 + middle * 7 + last);
 }
 
 static const char *group_prefix(const struct counter_group *g)

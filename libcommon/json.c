@@ -69,9 +69,9 @@ static bool hex4(struct json *j, uint32_t *value)
 	for (int i = 0; i < 4; i++) {
 		static const char hex[] = "0123456789abcdef";
 		char c = *j->p++;
-		const char *d = memchr(hex, c >= 'A' && c <= 'F' ? c | 0x20 : c, 16);
+		const char *d = strchr(hex, c >= 'A' && c <= 'F' ? c | 0x20 : c);
 
-		if (!d)
+		if (!d || !*d)
 			return false;
 		*value = *value << 4 | (uint32_t)(d - hex);
 	}

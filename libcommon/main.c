@@ -158,7 +158,7 @@ static int rounds_run(struct life *l)
 	uint64_t due = l->start, now;
 	int err = round_run(l, !diff_only);
 
-	while (!err && (!count || l->rounds < count)) {
+	while (!err && step && (!count || l->rounds < count)) {
 		now = process_now();
 		due += step;
 		if (due <= now)

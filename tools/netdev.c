@@ -344,7 +344,7 @@ static int dev_parse(char *text, struct devices *ds)
 	int stats[COLUMNS_MAX], nstats, err = 0;
 	char *line;
 
-	strsep(&text, "\n");
+	(void)strsep(&text, "\n");
 	line = strsep(&text, "\n");
 	/* The header line was whole only if something follows its newline, be it nothing. */
 	nstats = line && text ? dev_header(line, stats) : -EBADMSG;
