@@ -22,9 +22,13 @@ class Report:
         assert self.summary["kind"] == "summary"
 
     def of(self, *spaces):
-        """Findings that stand by themselves and belong to these namespaces."""
+        """
+        Findings of these namespaces that stand by themselves, or that only a fault of the machine explains, which
+        somebody else has caused meanwhile.
+        """
         pods = {ns.pod for ns in spaces}
-        return [f for f in self.findings if f["labels"]["target_pod"] in pods]
+        flat = [f for top in self.findings for f in (top["folded"] if top["scope"] == "host" else [top])]
+        return [f for f in flat if f["labels"]["target_pod"] in pods]
 
     def everything_of(self, ns):
         """The same for one namespace, the folded ones too."""

@@ -182,12 +182,12 @@ def test_reset_storm(pair):
 
 def test_closed_with_unread_data(pair):
     a, b, quiet = pair
-    snap = Snapshot(b, quiet).sampled()
     pairs = connected(a, b, 30)
     for client, server in pairs:
         client.sendall(b"x" * 1000)
         wait_for(lambda: server.recv(1000, socket.MSG_PEEK), what="data")
-        server.close()
+    snap = Snapshot(b, quiet).sampled()
+    close_all(*(server for _, server in pairs))
     found = assert_found(snap.report(), "close-unread", b, [], quiet)
     assert found["severity"] == "warning" and found["numbers"] == {"closed": 30}
     close_all(*(c for c, _ in pairs))
