@@ -25,7 +25,7 @@ struct counter_group {
 	const char *group;  /* the set's name in it */
 	const char *prefix; /* NULL: none; at most COUNTER_PREFIX_MAX letters */
 	enum counter_family family;
-	bool more;          /* beyond the contract: not read with SHOW_CONTRACT */
+	bool more; /* beyond the contract: not read with SHOW_CONTRACT */
 };
 
 /* Which rows: without M_ALL; all, and counters the table does not know; those with M_DROP. */

@@ -79,8 +79,9 @@ static void put_metrics(const struct probe *p, struct buf *b)
 
 static void put_events(const struct probe *p, struct buf *b)
 {
-	static const char *const types[] = { "uint", "int", "ns", "string", "protocol", "address", "port",
-					     "state", "enum", "symbol", "stages", "stack" };
+	static const char *const types[] = { "uint",     "int",     "ns",     "string",
+					     "protocol", "address", "port",   "state",
+					     "enum",     "symbol",  "stages", "stack" };
 
 	for (const struct event *e = p->events; e && e->name; e++) {
 		buf_str(b, "event");
@@ -98,8 +99,8 @@ static void put_events(const struct probe *p, struct buf *b)
 
 void describe(const struct probe *p, struct buf *b)
 {
-	const char *const words[] = { p->name, probe_prefix(p), p->summary, p->question, p->source,
-				      p->overhead, p->needs, p->absent };
+	const char *const words[] = { p->name,   probe_prefix(p), p->summary, p->question,
+				      p->source, p->overhead,     p->needs,   p->absent };
 
 	buf_str(b, "probe");
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
@@ -137,8 +138,11 @@ void explain_advice(const char *name, const char *help, const struct advice *a, 
 {
 	const struct {
 		const char *what, *text;
-	} lines[] = { { "means", a->means },	 { "normal", a->normal }, { "causes", a->causes },
-		      { "confirm", a->confirm }, { "remedy", a->remedy } };
+	} lines[] = { { "means", a->means },
+		      { "normal", a->normal },
+		      { "causes", a->causes },
+		      { "confirm", a->confirm },
+		      { "remedy", a->remedy } };
 
 	buf_printf(b, "%s: %s\n", name, help ? help : "");
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
@@ -155,7 +159,8 @@ static bool named(const struct probe *p, const struct metric *m, const char *nam
 	if (!strncasecmp(name, "kubeskoop_", prefix))
 		name += prefix;
 	prefix = strlen(probe_prefix(p));
-	if (!strncasecmp(name, probe_prefix(p), prefix) && name[prefix] == '_' && !strcasecmp(name + prefix + 1, m->name))
+	if (!strncasecmp(name, probe_prefix(p), prefix) && name[prefix] == '_' &&
+	    !strcasecmp(name + prefix + 1, m->name))
 		return true;
 	return !strcasecmp(name, m->name) || (m->key && !strcasecmp(name, m->key)) ||
 	       (colon && !strcasecmp(name, colon + 1));

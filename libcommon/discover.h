@@ -26,54 +26,54 @@ struct pod {
 	const char *uid;              /* NULL: known by its containers only */
 	const char *namespace, *name; /* NULL: nothing on disk names it */
 	const char *source;
-	struct group *home;           /* the namespace of its oldest process, */
-	uint64_t start;               /* which started then */
-	pid_t pid;                    /* and is this one */
-	struct group *seen;           /* scratch: the last namespace it was met in */
-	size_t ngroups;               /* namespaces it has processes in */
-	bool contested;               /* only start times can tell whose namespace is whose */
+	struct group *home; /* the namespace of its oldest process, */
+	uint64_t start;     /* which started then */
+	pid_t pid;          /* and is this one */
+	struct group *seen; /* scratch: the last namespace it was met in */
+	size_t ngroups;     /* namespaces it has processes in */
+	bool contested;     /* only start times can tell whose namespace is whose */
 };
 
 /* What a cgroup file says; shared by all processes with the same text. */
 struct membership {
-	struct pod *pod;              /* NULL: none */
-	const char *container;        /* NULL: none */
-	bool by_uid;                  /* by the UID in the path, not by the container's ID */
-	bool monitor;                 /* stands for a container without being in it */
-	bool sibling;                 /* of the reader's container */
+	struct pod *pod;       /* NULL: none */
+	const char *container; /* NULL: none */
+	bool by_uid;           /* by the UID in the path, not by the container's ID */
+	bool monitor;          /* stands for a container without being in it */
+	bool sibling;          /* of the reader's container */
 };
 
 struct proc {
 	pid_t pid;
 	struct group *group;
 	const struct membership *in;
-	struct pod *pod;              /* that it makes this namespace one of, NULL: none */
-	uint64_t key;                 /* until it is joined by it, where there is no inode number */
-	uint64_t start;               /* 0: not asked for */
-	bool wanted;                  /* a selector of processes chose it */
+	struct pod *pod; /* that it makes this namespace one of, NULL: none */
+	uint64_t key;    /* until it is joined by it, where there is no inode number */
+	uint64_t start;  /* 0: not asked for */
+	bool wanted;     /* a selector of processes chose it */
 };
 
 /* A network namespace. */
 struct group {
 	struct group *next;
 	size_t index;
-	uint64_t netns, key;          /* 0: unknown */
-	struct proc *procs;           /* ascending pids */
+	uint64_t netns, key; /* 0: unknown */
+	struct proc *procs;  /* ascending pids */
 	size_t nprocs;
-	const char *mount;            /* a file that holds it */
-	const char *mount_name;       /* its name, if it has a usable one */
-	struct pod *pod;              /* its owner, or the pod it is nested in */
-	size_t npods;                 /* pods with processes in it */
+	const char *mount;      /* a file that holds it */
+	const char *mount_name; /* its name, if it has a usable one */
+	struct pod *pod;        /* its owner, or the pod it is nested in */
+	size_t npods;           /* pods with processes in it */
 	bool nested;
-	bool orphan;                  /* pods' processes in it, but it is nobody's */
-	bool whole, part;             /* chosen with all processes; with those that are wanted */
+	bool orphan;      /* pods' processes in it, but it is nobody's */
+	bool whole, part; /* chosen with all processes; with those that are wanted */
 	const char *namespace, *label, *source;
 };
 
 /* What is said once in a run. */
 struct said {
 	bool propagation, assumed_host, denied;
-	bool *host_pod;               /* of each selector */
+	bool *host_pod; /* of each selector */
 };
 
 struct discovery {
@@ -81,23 +81,23 @@ struct discovery {
 	const struct roots *roots;
 	struct pods *pods;
 	struct said *said;
-	struct arena arena;           /* of all that is found, and of the strings of the targets */
-	int procfd;                   /* PROCFS, while the round is made */
-	bool real;                    /* PROCFS is the kernel's, not a copy of one */
+	struct arena arena; /* of all that is found, and of the strings of the targets */
+	int procfd;         /* PROCFS, while the round is made */
+	bool real;          /* PROCFS is the kernel's, not a copy of one */
 	bool hidepid;
-	struct proc *procs;           /* by namespace, then pid */
+	struct proc *procs; /* by namespace, then pid */
 	size_t nprocs, procs_size;
-	size_t refused;               /* processes not in procs: their namespace is refused */
+	size_t refused; /* processes not in procs: their namespace is refused */
 	struct group *groups, *last;
 	size_t ngroups;
-	bool unjoined;                /* some have no inode number: a mount may be one of them */
+	bool unjoined; /* some have no inode number: a mount may be one of them */
 	struct group *host, *own;
 	const char *host_source;
 	bool in_pod;                  /* pid 1 is a pod's: the host is not to be seen */
 	struct dict by_netns, by_key; /* → struct group */
 	struct dict memberships;      /* cgroup text → struct membership */
 	struct dict pod_of_uid, pod_of_container;
-	const char **missing;         /* of each selector: NULL: found, else how to name it */
+	const char **missing; /* of each selector: NULL: found, else how to name it */
 	uint64_t hidden;
 };
 

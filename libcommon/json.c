@@ -84,8 +84,7 @@ static bool unicode_escape(struct json *j)
 
 	if (!hex4(j, &cp))
 		return false;
-	if (cp >= 0xd800 && cp < 0xdc00 && j->end - j->p >= 2 && j->p[0] == '\\' &&
-	    j->p[1] == 'u') {
+	if (cp >= 0xd800 && cp < 0xdc00 && j->end - j->p >= 2 && j->p[0] == '\\' && j->p[1] == 'u') {
 		j->p += 2;
 		if (!hex4(j, &low))
 			return false;

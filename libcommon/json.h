@@ -20,12 +20,18 @@
 #include <stdint.h>
 
 enum json_token {
-	JSON_ERROR,      /* not JSON from here on; every further call says so again */
-	JSON_END,        /* the one value and nothing after it */
-	JSON_OBJECT, JSON_OBJECT_END,
-	JSON_ARRAY, JSON_ARRAY_END,
-	JSON_KEY,        /* the value follows */
-	JSON_STRING, JSON_NUMBER, JSON_TRUE, JSON_FALSE, JSON_NULL
+	JSON_ERROR, /* not JSON from here on; every further call says so again */
+	JSON_END,   /* the one value and nothing after it */
+	JSON_OBJECT,
+	JSON_OBJECT_END,
+	JSON_ARRAY,
+	JSON_ARRAY_END,
+	JSON_KEY, /* the value follows */
+	JSON_STRING,
+	JSON_NUMBER,
+	JSON_TRUE,
+	JSON_FALSE,
+	JSON_NULL
 };
 
 #define JSON_DEPTH_MAX 64
@@ -43,7 +49,7 @@ struct json {
 	bool cut;
 	/* Private. */
 	const char *p, *end;
-	uint64_t objects;      /* bit i: level i is an object */
+	uint64_t objects; /* bit i: level i is an object */
 	enum { JSON_WANT_VALUE, JSON_WANT_FIRST, JSON_WANT_MORE } want;
 };
 

@@ -32,7 +32,7 @@ struct life {
 	struct targets *targets; /* of the last round: samples point into them */
 	struct out *out;
 	uint64_t start, rounds;
-	int code;                /* EXIT_NO_TARGET is remembered from the first round to the end */
+	int code; /* EXIT_NO_TARGET is remembered from the first round to the end */
 	bool named_denied;
 };
 
@@ -84,7 +84,8 @@ static void judge(struct life *l, const struct tally *sum)
 		l->named_denied = true;
 		if (sum->denied)
 			caps_report(enter, "%zu of %zu network namespaces %s", sum->denied,
-				    sum->denied + sum->read + sum->absent, partly ? "skipped" : "cannot be read");
+				    sum->denied + sum->read + sum->absent,
+				    partly ? "skipped" : "cannot be read");
 	}
 	if (l->rounds || partly)
 		return;

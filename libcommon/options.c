@@ -12,8 +12,21 @@
 #include "util.h"
 
 /* Options without a letter; knobs without one get KEY_KNOB + their index. */
-enum { KEY_HOST = 0x100, KEY_PROCFS, KEY_SYSFS, KEY_ROOTFS, KEY_POD_LOGS, KEY_HOST_NETNS, KEY_NODE,
-       KEY_COLOR, KEY_EXPLAIN, KEY_DESCRIBE, KEY_FRAMED, KEY_TARGETS, KEY_KNOB = 0x200 };
+enum {
+	KEY_HOST = 0x100,
+	KEY_PROCFS,
+	KEY_SYSFS,
+	KEY_ROOTFS,
+	KEY_POD_LOGS,
+	KEY_HOST_NETNS,
+	KEY_NODE,
+	KEY_COLOR,
+	KEY_EXPLAIN,
+	KEY_DESCRIBE,
+	KEY_FRAMED,
+	KEY_TARGETS,
+	KEY_KNOB = 0x200
+};
 
 /* Who has an option. */
 enum { FOR_ALL, FOR_PROBE, FOR_EVENTS };
@@ -21,9 +34,10 @@ enum { FOR_ALL, FOR_PROBE, FOR_EVENTS };
 static const char *const format_words[] = { "table", "json", "prom", "openmetrics", "tsv", NULL };
 static const char *const color_words[] = { "auto", "always", "never", NULL };
 
-static const char group_own[] = "This probe:", group_target[] = "What to look at:", group_output[] = "Output:",
-		  group_run[] = "Running:";
+static const char group_own[] = "This probe:", group_target[] = "What to look at:",
+		  group_output[] = "Output:", group_run[] = "Running:";
 
+/* clang-format off */
 static const struct {
 	struct option_info info;
 	int who;
@@ -68,6 +82,7 @@ static const struct {
 	{ { 'h', "help", NULL, "This help", group_run }, FOR_ALL },
 	{ { 'V', "version", NULL, "The version", group_run }, FOR_ALL },
 };
+/* clang-format on */
 
 static bool has_option(const struct probe *p, int who)
 {
@@ -76,10 +91,12 @@ static bool has_option(const struct probe *p, int who)
 	return who == FOR_ALL || p->metrics || p->events;
 }
 
-void options_each(const struct probe *p, void (*fn)(const struct option_info *info, void *arg), void *arg)
+void options_each(const struct probe *p, void (*fn)(const struct option_info *info, void *arg),
+		  void *arg)
 {
 	for (const struct knob *k = p->knobs; k && k->name; k++) {
-		struct option_info info = { k->key, k->name, k->arg, k->help, group_own, k->words, NULL, false };
+		struct option_info info = { k->key,    k->name,  k->arg, k->help,
+					    group_own, k->words, NULL,   false };
 
 		fn(&info, arg);
 	}
@@ -147,9 +164,7 @@ static bool is_cidr(const char *text)
 static void knob_set(const struct knob *k, const char *text)
 {
 	switch (k->type) {
-	case KNOB_FLAG:
-		*(bool *)k->value = true;
-		return;
+	case KNOB_FLAG: *(bool *)k->value = true; return;
 	case KNOB_NUMBER:
 		if (parse_u64(text, k->min, k->max, k->value))
 			usage("--%s takes a whole number from %llu to %llu, not '%s'", k->name,
@@ -159,12 +174,8 @@ static void knob_set(const struct knob *k, const char *text)
 		if (parse_duration(text, k->value))
 			usage("--%s takes a duration such as 100ms, not '%s'", k->name, text);
 		return;
-	case KNOB_STRING:
-		*(const char **)k->value = text;
-		return;
-	case KNOB_WORD:
-		*(unsigned int *)k->value = word(k->name, k->words, text);
-		return;
+	case KNOB_STRING: *(const char **)k->value = text; return;
+	case KNOB_WORD: *(unsigned int *)k->value = word(k->name, k->words, text); return;
 	case KNOB_CIDR:
 		if (!is_cidr(text))
 			usage("--%s takes ADDRESS or ADDRESS/BITS, not '%s'", k->name, text);
@@ -211,13 +222,15 @@ __attribute__((noreturn)) static void help(const struct parser *ps, struct argp_
 /* A label in every line: what a kubelet could be called, in either case. */
 static const char *node_name(const char *text)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
 
 	if (!*text || strlen(text) > 253 || text[strspn(text, allowed)])
 		usage("--node takes a node's name, not '%s'", text);
 	return text;
 }
 
+/* clang-format off */
 static bool parse_target(int key, char *text, struct target_options *t)
 {
 	switch (key) {
@@ -279,6 +292,8 @@ static bool parse_run(int key, char *text, struct options *opt)
 	return false;
 }
 
+/* clang-format on */
+
 static const struct knob *knob_by_key(const struct probe *p, int key)
 {
 	for (const struct knob *k = p->knobs; k && k->name; k++)
@@ -323,14 +338,9 @@ static error_t parse_one(int key, char *text, struct argp_state *state)
 			fclose(state->err_stream);
 		state->err_stream = NULL;
 		return 0;
-	case 'h':
-		help(ps, state);
-	case 'V':
-		printf("%s %s\n", state->name, SKOOP_VERSION);
-		answered();
-	case ARGP_KEY_ARG:
-		parse_argument(ps, text);
-		return 0;
+	case 'h': help(ps, state);
+	case 'V': printf("%s %s\n", state->name, SKOOP_VERSION); answered();
+	case ARGP_KEY_ARG: parse_argument(ps, text); return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
 }
@@ -363,8 +373,9 @@ static struct argp_option *table_make(const struct probe *p)
 	for (const struct knob *k = p->knobs; k && k->name; k++) {
 		if (k == p->knobs)
 			table_add(&t, &(struct argp_option){ .doc = group_own, .group = ++number });
-		table_add(&t, &(struct argp_option){ k->name, k->key ? k->key : KEY_KNOB + (int)(k - p->knobs),
-						     k->arg, 0, k->help, number });
+		table_add(&t, &(struct argp_option){
+				      k->name, k->key ? k->key : KEY_KNOB + (int)(k - p->knobs),
+				      k->arg, 0, k->help, number });
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(common); i++) {
 		const struct option_info *info = &common[i].info;
@@ -372,12 +383,14 @@ static struct argp_option *table_make(const struct probe *p)
 		if (!has_option(p, common[i].who))
 			continue;
 		if (info->group != group)
-			table_add(&t, &(struct argp_option){ .doc = group = info->group, .group = ++number });
+			table_add(&t, &(struct argp_option){ .doc = group = info->group,
+							     .group = ++number });
 		table_add(&t, &(struct argp_option){ info->name, info->key, info->arg,
-						     info->optional ? OPTION_ARG_OPTIONAL : 0, info->help,
-						     number });
+						     info->optional ? OPTION_ARG_OPTIONAL : 0,
+						     info->help, number });
 	}
-	table_add(&t, &(struct argp_option){ "describe", KEY_DESCRIBE, NULL, OPTION_HIDDEN, NULL, 0 });
+	table_add(&t,
+		  &(struct argp_option){ "describe", KEY_DESCRIBE, NULL, OPTION_HIDDEN, NULL, 0 });
 	table_add(&t, &(struct argp_option){ "framed", KEY_FRAMED, NULL, OPTION_HIDDEN, NULL, 0 });
 	table_add(&t, &(struct argp_option){ "targets", KEY_TARGETS, NULL, OPTION_HIDDEN, NULL, 0 });
 	return t.v;
@@ -399,7 +412,8 @@ void options_parse(int argc, char **argv, const struct probe *p, struct options 
 	error_t err;
 
 	*opt = (struct options){ .threshold = THRESHOLD_DEFAULT };
-	ps.argp = (struct argp){ .options = table, .parser = parse_one,
+	ps.argp = (struct argp){ .options = table,
+				 .parser = parse_one,
 				 .args_doc = p->metrics || p->events ? "[INTERVAL [COUNT]]" : NULL };
 	argp_err_exit_status = EXIT_USAGE;
 	err = argp_parse(&ps.argp, argc, argv, ARGP_NO_HELP, NULL, &ps);

@@ -25,7 +25,7 @@ struct out {
 	struct out_header *header;
 	struct samples *samples;
 	const struct targets *targets;
-	struct timespec ts; /* of the round */
+	struct timespec ts;   /* of the round */
 	uint64_t at, base_at; /* CLOCK_MONOTONIC of this round and of the one before it */
 	struct buf buf;
 	int err; /* what ended the output */
@@ -125,7 +125,8 @@ static void look_for_growth(struct out *o, const struct round *r)
 
 int out_flush(struct out *o, bool show)
 {
-	struct round r = { .ts = o->ts, .rate = o->opt->interval || o->opt->duration,
+	struct round r = { .ts = o->ts,
+			   .rate = o->opt->interval || o->opt->duration,
 			   .elapsed = o->at - o->base_at };
 	int err;
 

@@ -133,8 +133,8 @@ struct round {
 	/* Those the samples are in, in target order, then order of arrival. */
 	const struct out_row *rows;
 	size_t nrows;
-	bool rate; /* with INTERVAL or -d: differences are meaningful */
-	bool base; /* there is a round before this one, so counters have differences */
+	bool rate;        /* with INTERVAL or -d: differences are meaningful */
+	bool base;        /* there is a round before this one, so counters have differences */
 	uint64_t elapsed; /* ns since that round */
 };
 

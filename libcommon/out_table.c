@@ -113,7 +113,8 @@ static void growth_cells(struct view *v, const struct sample *s)
 	table_end(&v->t);
 	table_cell(&v->t);
 	if (s->has_delta && elapsed) {
-		uint64_t tenths = (uint64_t)((unsigned __int128)s->delta * 10 * NSEC_PER_SEC / elapsed);
+		uint64_t tenths = (uint64_t)((unsigned __int128)s->delta * 10 * NSEC_PER_SEC /
+					     elapsed);
 
 		buf_printf(&v->t.text, "%" PRIu64 ".%u", tenths / 10, (unsigned int)(tenths % 10));
 	}

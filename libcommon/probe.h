@@ -22,11 +22,11 @@ enum metric_scope { SCOPE_NETNS, SCOPE_HOST };
 
 /* Where a metric stands. Without a flag it is in the published contract. */
 enum metric_flags {
-	M_EXTRA = 1, /* ours, beyond the contract, always shown */
-	M_ALL = 2,   /* beyond the contract, shown with -a, or by an option of its own */
+	M_EXTRA = 1,  /* ours, beyond the contract, always shown */
+	M_ALL = 2,    /* beyond the contract, shown with -a, or by an option of its own */
 	M_SIGNED = 4, /* the kernel prints it signed (-1: no limit) */
 	M_DROP = 8,   /* growth is data lost or a connection refused: what --drops shows */
-	M_U32 = 16    /* the kernel counts it in 32 bits, or it is a sum of such: it goes on where they wrap */
+	M_U32 = 16 /* the kernel counts it in 32 bits, or it is a sum of such: it goes on where they wrap */
 };
 
 /* What a number says and what to do about it; NULL where there is nothing to say. */
@@ -84,8 +84,8 @@ struct field {
 	const char *name;
 	enum field_type type;
 	uint16_t offset, size;
-	const char *const *stages;                 /* F_STAGES: names in path order, NULL-terminated */
-	const char *(*names)(uint64_t value);      /* F_ENUM: NULL where the value has no name */
+	const char *const *stages;            /* F_STAGES: names in path order, NULL-terminated */
+	const char *(*names)(uint64_t value); /* F_ENUM: NULL where the value has no name */
 };
 #define FIELD(record, member, type_)                                                               \
 	.name = #member, .type = (type_), .offset = offsetof(struct record, member),               \
@@ -120,8 +120,8 @@ struct probe {
 	const char *source;   /* procfs, netlink, eBPF */
 	const char *overhead; /* Low, Medium, High */
 	const char *needs;    /* capabilities and what for; NULL: none */
-	uint64_t caps;        /* their CAP_TO_MASK() bits: which one to name when the kernel refuses */
-	const char *absent;   /* said, with exit 4, when the kernel has none of it: "ip_vs is not loaded" */
+	uint64_t caps; /* their CAP_TO_MASK() bits: which one to name when the kernel refuses */
+	const char *absent; /* said, with exit 4, when the kernel has none of it: "ip_vs is not loaded" */
 	const struct metric *metrics; /* in the contract's order, ended by {} */
 	const struct event *events;
 	const struct field *fields;

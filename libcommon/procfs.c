@@ -99,7 +99,8 @@ int proc_pid_read(int pidfd, const char *file, char **text)
 
 static bool vanished(int err)
 {
-	return err == -ENOENT || err == -ESRCH || err == -ENXIO; /* ENXIO: its namespace is being taken down */
+	return err == -ENOENT || err == -ESRCH ||
+	       err == -ENXIO; /* ENXIO: its namespace is being taken down */
 }
 
 /*

@@ -16,11 +16,8 @@
 #define CANDIDATES_SHOWN 5
 
 static const char *const option_names[] = {
-	[SEL_NETNS] = "--netns",
-	[SEL_PID] = "--pid",
-	[SEL_CONTAINER] = "--container",
-	[SEL_POD] = "--pod",
-	[SEL_HOST] = "--host",
+	[SEL_NETNS] = "--netns", [SEL_PID] = "--pid",   [SEL_CONTAINER] = "--container",
+	[SEL_POD] = "--pod",     [SEL_HOST] = "--host",
 };
 
 /* The number in `pid:N`, 0: not of this form. */
@@ -85,8 +82,7 @@ static const char *fault(const struct selector *s)
 		if (!is_pod(s->text))
 			return "takes NAME or NAMESPACE/NAME";
 		break;
-	case SEL_HOST:
-		break;
+	case SEL_HOST: break;
 	}
 	return NULL;
 }
@@ -293,8 +289,8 @@ static bool select_host_pods(struct discovery *d, size_t i, const char *pattern)
 		named = named ? named : p->pod;
 	}
 	if (named && !d->said->host_pod[i])
-		msg_warn("pod %s/%s%s the host network: counters are the node's",
-			 named->namespace, named->name, other ? " and others use" : " uses");
+		msg_warn("pod %s/%s%s the host network: counters are the node's", named->namespace,
+			 named->name, other ? " and others use" : " uses");
 	d->said->host_pod[i] |= named != NULL;
 	return named;
 }

@@ -146,9 +146,16 @@ static int target_set(const struct target_finder *f, struct discovery *d, const 
 		      struct target *t)
 {
 	*t = (struct target){
-		.node = f->node, .namespace = g->namespace, .pod = g->label,
-		.netns = g->netns, .key = g->key, .mount = g->mount, .source = g->source,
-		.host = g == d->host, .selected = g->whole || g->part, .roots = &f->roots,
+		.node = f->node,
+		.namespace = g->namespace,
+		.pod = g->label,
+		.netns = g->netns,
+		.key = g->key,
+		.mount = g->mount,
+		.source = g->source,
+		.host = g == d->host,
+		.selected = g->whole || g->part,
+		.roots = &f->roots,
 	};
 	if (g == d->own && !g->nprocs && !g->mount)
 		t->mount = "/proc/self/ns/net";
@@ -202,8 +209,7 @@ static int targets_fill(const struct target_finder *f, struct discovery *d, stru
  * What a missing privilege kept from being seen, once a run; of selectors that found nothing the
  * caller speaks.
  */
-static void tell_denied(const struct target_finder *f, struct discovery *d,
-			const struct targets *ts)
+static void tell_denied(const struct target_finder *f, struct discovery *d, const struct targets *ts)
 {
 	bool unnamed = false;
 
@@ -249,9 +255,7 @@ struct targets *targets_new(struct arena **arena)
 
 int targets_load(struct target_finder *f, struct targets **result)
 {
-	struct discovery d = {
-		.opt = f->opt, .roots = &f->roots, .pods = f->pods, .said = &f->said
-	};
+	struct discovery d = { .opt = f->opt, .roots = &f->roots, .pods = f->pods, .said = &f->said };
 	struct arena *arena;
 	struct targets *ts = targets_new(&arena);
 	int err = ts ? 0 : -ENOMEM;
@@ -309,13 +313,10 @@ int targets_report_missing(const struct targets *ts)
 int target_exit_code(int err)
 {
 	switch (err) {
-	case 0:
-		return EXIT_OK;
-	case -EINVAL:
-		return EXIT_USAGE;
+	case 0: return EXIT_OK;
+	case -EINVAL: return EXIT_USAGE;
 	case -EACCES:
-	case -EPERM:
-		return EXIT_PRIVILEGE;
+	case -EPERM: return EXIT_PRIVILEGE;
 	}
 	return EXIT_FAILED;
 }

@@ -21,7 +21,7 @@ struct selector {
 struct target_options {
 	struct selector *selectors;
 	size_t nselectors;
-	bool all;               /* -A, also the default without a selector */
+	bool all; /* -A, also the default without a selector */
 	/* NULL: from the environment, else the default */
 	const char *procfs, *sysfs, *rootfs, *pod_logs, *host_netns, *node;
 };
@@ -38,14 +38,14 @@ struct proc_cache;
 
 struct target {
 	const char *node, *namespace, *pod; /* the labels; never NULL, unique in a round */
-	uint64_t netns;  /* inode number of the namespace, 0 where it could not be read */
-	uint64_t key;    /* st_ino of net/dev below procfs, 0 without a process */
-	bool host;       /* the host's own namespace */
-	bool selected;   /* by the command line; others are there for host values and late names */
-	const char *mount;      /* a file that holds it (ip netns, CNI), NULL: none */
-	const char *container;  /* container ID of its first process, NULL: none */
-	const char *uid;        /* pod UID, NULL: none */
-	const char *source;     /* how the labels were found: "pod log directory", … */
+	uint64_t netns; /* inode number of the namespace, 0 where it could not be read */
+	uint64_t key;   /* st_ino of net/dev below procfs, 0 without a process */
+	bool host;      /* the host's own namespace */
+	bool selected;  /* by the command line; others are there for host values and late names */
+	const char *mount;     /* a file that holds it (ip netns, CNI), NULL: none */
+	const char *container; /* container ID of its first process, NULL: none */
+	const char *uid;       /* pod UID, NULL: none */
+	const char *source;    /* how the labels were found: "pod log directory", … */
 	/*
 	 * Its processes (thread-group leaders), ascending; where -p, -c or -P chose the target,
 	 * only those that match.

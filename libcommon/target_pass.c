@@ -43,7 +43,8 @@ static void put_text(struct buf *b, const char *text)
 
 static void put_target(struct buf *b, const struct target *t)
 {
-	const char *const texts[] = { t->node, t->namespace, t->pod, t->mount, t->container, t->uid, t->source };
+	const char *const texts[] = { t->node,      t->namespace, t->pod,   t->mount,
+				      t->container, t->uid,       t->source };
 
 	put_u64(b, t->netns);
 	put_u64(b, t->key);
@@ -157,7 +158,7 @@ static const pid_t *get_pids(struct reader *r, size_t *n)
 static void get_target(struct reader *r, const struct roots *roots, struct target *t)
 {
 	const char **const texts[] = { &t->node,      &t->namespace, &t->pod,   &t->mount,
-				       &t->container, &t->uid,	     &t->source };
+				       &t->container, &t->uid,       &t->source };
 	uint64_t flags;
 
 	t->roots = roots;

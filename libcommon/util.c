@@ -64,7 +64,8 @@ static int parse_decimal(const char *str, uint64_t unit, const char **end, uint6
 	}
 	*end = str;
 	if (__builtin_mul_overflow(whole, unit, &whole) ||
-	    __builtin_add_overflow(whole, (uint64_t)((unsigned __int128)frac * unit / scale), &whole))
+	    __builtin_add_overflow(whole, (uint64_t)((unsigned __int128)frac * unit / scale),
+				   &whole))
 		return -ERANGE;
 	*out = whole;
 	return 0;

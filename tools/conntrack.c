@@ -20,6 +20,7 @@
 static bool all_counters, per_cpu;
 static uint64_t warn_percent;
 
+/* clang-format off */
 enum { FOUND, INVALID, IGNORE, INSERT, INSERT_FAILED, DROP, EARLY_DROP, ERROR, SEARCH_RESTART,
        ENTRIES, MAX_ENTRIES, CLASH_RESOLVE, CHAIN_TOO_LONG, NVALUES };
 
@@ -179,6 +180,8 @@ struct reading {
 	size_t ncpus, size;
 	struct values whole; /* entries and maxentries */
 };
+
+/* clang-format on */
 
 static void value_set(struct values *v, int slot, uint64_t value)
 {

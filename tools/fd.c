@@ -15,6 +15,7 @@
 #include "libcommon/target.h"
 #include "libcommon/util.h"
 
+/* clang-format off */
 enum by { BY_POD, BY_PID, BY_TYPE };
 static const char *const by_words[] = { "pod", "pid", "type", NULL };
 
@@ -101,6 +102,8 @@ struct processes {
 	pid_t own;                 /* this one as procfs numbers it, -1 where it does not have it */
 	uint64_t unread, unlinked; /* processes of which nothing, or not the links, could be read */
 };
+
+/* clang-format on */
 
 /*
  * "Max open files 1024 524288 files": the soft one. 0: not known.

@@ -18,6 +18,7 @@
 static bool all_counters;
 static struct procio_ledger ledger, *repeated; /* NULL: one round, which needs none */
 
+/* clang-format off */
 enum row { READ_CALLS, WRITE_CALLS, READ_BYTES, WRITE_BYTES, RCHAR, WCHAR, CANCELLED, SOME, FULL };
 
 static const struct metric metrics[] = {
@@ -99,6 +100,8 @@ struct tally {
 	struct procio sum;
 	size_t read, unread, absent;
 };
+
+/* clang-format on */
 
 static int process_add(const struct target *t, pid_t pid, struct tally *tally)
 {

@@ -8,6 +8,7 @@
 
 static bool all_counters;
 
+/* clang-format off */
 #define IPEXT(name_, key_, flags_, unit_, ...)                                                     \
 	{ name_, "IpExt:" key_, COUNTER, unit_, key_ " of IP", SCOPE_NETNS, flags_,                \
 	  { __VA_ARGS__ } }
@@ -235,6 +236,8 @@ static const struct counter_group neighbours[] = {
 	{ "stat/ndisc_cache", pairs_stat, "", "neigh", FAMILY_IPV6 },
 	{}
 };
+
+/* clang-format on */
 
 static int collect(const struct target *t, struct out *o)
 {

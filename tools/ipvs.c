@@ -18,6 +18,7 @@
 
 static bool services;
 
+/* clang-format off */
 /* The totals, a service's and a real server's rows have the same counters in the same order. */
 enum { CONNECTIONS, IN_PACKETS, OUT_BYTES, IN_BYTES, OUT_PACKETS, NCOUNTERS };
 enum { SERVICE = NCOUNTERS, SERVER = SERVICE + NCOUNTERS,
@@ -94,6 +95,8 @@ struct rows {
 	struct row service; /* whose real servers are being read */
 };
 
+/* clang-format on */
+
 static struct row *rows_add(struct rows *rows, const struct row *model)
 {
 	if (array_grow(&rows->v, &rows->size, rows->n + 1))
@@ -118,8 +121,8 @@ static int read_stats(const struct nlattr *stats64, const struct nlattr *stats, 
 		[OUT_PACKETS] = IPVS_STATS_ATTR_OUTPKTS,
 	};
 	static const uint16_t least[] = {
-		[IPVS_STATS_ATTR_CONNS] = 4,   [IPVS_STATS_ATTR_INPKTS] = 4,
-		[IPVS_STATS_ATTR_OUTPKTS] = 4, [IPVS_STATS_ATTR_INBYTES] = 4,
+		[IPVS_STATS_ATTR_CONNS] = 4,    [IPVS_STATS_ATTR_INPKTS] = 4,
+		[IPVS_STATS_ATTR_OUTPKTS] = 4,  [IPVS_STATS_ATTR_INBYTES] = 4,
 		[IPVS_STATS_ATTR_OUTBYTES] = 4,
 	};
 	const struct nlattr *tb[ARRAY_SIZE(least)];

@@ -20,6 +20,7 @@
 static bool all_counters, with_lo, sum;
 static const char *device_glob;
 
+/* clang-format off */
 enum { RX_BYTES, RX_ERRORS, TX_BYTES, TX_ERRORS, RX_PACKETS, RX_DROPPED, TX_PACKETS, TX_DROPPED,
        RX_MISSED, MULTICAST, COLLISIONS, RX_LENGTH, RX_OVER, RX_CRC, RX_FRAME, RX_FIFO, TX_ABORTED,
        TX_CARRIER, TX_FIFO, TX_HEARTBEAT, TX_WINDOW, RX_COMPRESSED, TX_COMPRESSED, RX_NOHANDLER,
@@ -182,6 +183,8 @@ struct devices {
 	size_t n, size;
 	struct links links; /* for -a and --sum */
 };
+
+/* clang-format on */
 
 static void set(struct device *d, int index, uint64_t value)
 {

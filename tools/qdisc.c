@@ -18,6 +18,7 @@
 
 static bool all_counters, tree;
 
+/* clang-format off */
 enum { BYTES, PACKETS, DROPS, QLEN, BACKLOG, OVERLIMITS, REQUEUES, NVALUES };
 
 static const struct metric metrics[] = {
@@ -84,6 +85,8 @@ struct rows {
 	struct row *v;
 	size_t n, size;
 };
+
+/* clang-format on */
 
 static void set(struct row *r, unsigned int index, uint64_t value)
 {

@@ -78,7 +78,8 @@ static int describe_all(void)
 		describe_option(&options[i], &b);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (commands[i].run)
-			buf_printf(&b, "command\t%s\t%s\t%s\n", commands[i].name, commands[i].args, commands[i].says);
+			buf_printf(&b, "command\t%s\t%s\t%s\n", commands[i].name, commands[i].args,
+				   commands[i].says);
 	return print_buf(&b);
 }
 
@@ -127,8 +128,7 @@ static int unknown(const struct probes *ps, const char *word)
 	for (size_t i = 0; i < ps->n; i++)
 		nearest_offer(&near, ps->v[i].name);
 	nearest_print(&near, &b);
-	msg_error("no command or probe is named '%s'%s", word,
-		  b.data ? b.data : "; see skoop list");
+	msg_error("no command or probe is named '%s'%s", word, b.data ? b.data : "; see skoop list");
 	buf_free(&b);
 	return EXIT_USAGE;
 }

@@ -13,6 +13,7 @@
 
 static bool all_counters;
 
+/* clang-format off */
 enum { MEMBYTES = 5 };
 
 static const struct metric metrics[] = {
@@ -114,6 +115,8 @@ static const struct counter_group groups[] = {
 	{ "sockstat6", pairs_inline, "FRAG6", "frag", FAMILY_IPV6, .more = true },
 	{}
 };
+
+/* clang-format on */
 
 /* The machine's are seen from one namespace alone: where there is such a file, it is right. */
 static int limit_read(const struct target *t, const struct metric *m, char **text)

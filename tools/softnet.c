@@ -11,6 +11,7 @@
 
 static bool all_counters, per_cpu;
 
+/* clang-format off */
 #define MORE(name_, key_, type_, unit_, help_, ...)                                                \
 	{ name_, key_, type_, unit_, help_, SCOPE_HOST, M_ALL, { __VA_ARGS__ } }
 
@@ -73,6 +74,8 @@ static const struct knob knobs[] = {
 	{ 0, "per-cpu", NULL, "A row for each CPU, not their sum", KNOB_FLAG, &per_cpu },
 	{}
 };
+
+/* clang-format on */
 
 static void cpu_update(struct cpu *cpu, const uint64_t *line, unsigned int n)
 {

@@ -7,6 +7,7 @@
 
 static bool all_counters;
 
+/* clang-format off */
 #define ROW(name_, key_, unit_, ...)                                                               \
 	{ name_, "Tcp:" key_, COUNTER, unit_, key_ " of TCP", .advice = { __VA_ARGS__ } }
 #define CONNECTIONS(name_, key_, ...) ROW(name_, key_, "connections", __VA_ARGS__)
@@ -94,6 +95,8 @@ static const struct counter_group groups[] = {
 	{ "snmp", pairs_lines, "Tcp" },
 	{}
 };
+
+/* clang-format on */
 
 static int collect(const struct target *t, struct out *o)
 {

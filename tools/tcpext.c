@@ -7,6 +7,7 @@
 
 static bool all_counters, drops;
 
+/* clang-format off */
 #define ROW(name_, key_, flags_, ...)                                                              \
 	{ name_, "TcpExt:" key_, COUNTER, "events", key_ " of TCPExt", SCOPE_NETNS, flags_,        \
 	  { __VA_ARGS__ } }
@@ -509,6 +510,8 @@ static const struct counter_group groups[] = {
 	{ "netstat", pairs_lines, "MPTcpExt", "mptcp", .more = true },
 	{}
 };
+
+/* clang-format on */
 
 static int collect(const struct target *t, struct out *o)
 {

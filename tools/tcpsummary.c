@@ -19,6 +19,7 @@
 #include "libcommon/tcpgroup.h"
 #include "libcommon/util.h"
 
+/* clang-format off */
 enum by { BY_STATE, BY_RPORT, BY_RADDR, BY_PEER, BY_NOTHING };
 static const char *const by_words[] = { "state", "rport", "raddr", "peer", NULL };
 
@@ -153,6 +154,8 @@ struct summary {
 	struct tcp_groups groups;
 	bool from_proc; /* without accept limits */
 };
+
+/* clang-format on */
 
 static void summary_free(struct summary *s)
 {

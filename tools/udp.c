@@ -7,6 +7,7 @@
 
 static bool all_counters;
 
+/* clang-format off */
 #define ROW(name_, key_, flags_, ...)                                                              \
 	{ name_, "Udp:" key_, COUNTER, "datagrams", key_ " of UDP", SCOPE_NETNS, flags_,           \
 	  { __VA_ARGS__ } }
@@ -73,6 +74,8 @@ static const struct counter_group groups[] = {
 	{ "snmp6", pairs_single, "UdpLite6", "udplite", FAMILY_IPV6, .more = true },
 	{}
 };
+
+/* clang-format on */
 
 static int collect(const struct target *t, struct out *o)
 {

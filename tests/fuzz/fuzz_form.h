@@ -31,7 +31,8 @@ static void check_form(pairs_fn form, const uint8_t *data, size_t size, const ch
 	text[size] = '\0';
 	for (; *groups; groups++) {
 		size_t all = SIZE_MAX, three = 3;
-		int whole = form(text, *groups, check_pair, &all), part = form(text, *groups, check_pair, &three);
+		int whole = form(text, *groups, check_pair, &all),
+		    part = form(text, *groups, check_pair, &three);
 
 		if (whole != 0 && whole != -ENOENT && whole != -EBADMSG)
 			abort();

@@ -28,16 +28,13 @@ static const struct finding_case {
 	  "netdev_carrierdown" ETH0 " 3; netdev_defaultroute" ETH0 " 1; netdev_rxpackets" ETH0
 	  " 1" },
 	{ 100, NOTHING,
-	  "netdev_carrierdown" ETH0 " 1 2; netdev_defaultroute" ETH0 " 0; netdev_rxpackets" ETH0
-	  " 1;"
+	  "netdev_carrierdown" ETH0 " 1 2; netdev_defaultroute" ETH0 " 0; netdev_rxpackets" ETH0 " 1;"
 	  "?netdev_rxpackets" ETH1 " 1" },
 	{ 101, CRITICAL,
-	  "netdev_carrierdown" ETH0 " 1 2; netdev_defaultroute" ETH0 " 0; netdev_physical" ETH0
-	  " 1;"
+	  "netdev_carrierdown" ETH0 " 1 2; netdev_defaultroute" ETH0 " 0; netdev_physical" ETH0 " 1;"
 	  "netdev_rxpackets" ETH0 " 1; ?netdev_rxpackets" ETH1 " 1" },
 	{ 101, NOTE,
-	  "netdev_carrierdown" ETH0 " 1 2; netdev_defaultroute" ETH0 " 0; netdev_physical" ETH0
-	  " 0;"
+	  "netdev_carrierdown" ETH0 " 1 2; netdev_defaultroute" ETH0 " 0; netdev_physical" ETH0 " 0;"
 	  "netdev_rxpackets" ETH0 " 1; ?netdev_rxpackets" ETH1 " 1" },
 	{ 101, NOTHING,
 	  "netdev_carrierdown" ETH0 " 1; netdev_defaultroute" ETH0 " 0; netdev_physical" ETH0 " 1;"
@@ -47,8 +44,7 @@ static const struct finding_case {
 	  " 1;"
 	  "netdev_rxpackets" ETH0 " 1; ?netdev_rxpackets" ETH1 " 1" },
 	{ 101, NOTHING,
-	  "netdev_carrierdown" ETH0 " 1 2; netdev_defaultroute" ETH0 " 0; netdev_physical" ETH0
-	  " 1;"
+	  "netdev_carrierdown" ETH0 " 1 2; netdev_defaultroute" ETH0 " 0; netdev_physical" ETH0 " 1;"
 	  "netdev_rxpackets" ETH0 " 1" },
 	{ 110, CRITICAL, "fd_openfd" WEB " 95; fd_fdlimit" WEB " 100" },
 	{ 110, WARNING, "fd_openfd" WEB " 94 99; fd_fdlimit" WEB " 100" },
@@ -181,20 +177,16 @@ static const struct finding_case {
 	{ 185, WARNING, "!softnet_dropped" CPU0 " 0 10; !softnet_processed" CPU0 " 0 10001" },
 	{ 185, WARNING, "!softnet_dropped" CPU0 " 0 1; !softnet_processed" CPU0 " 0 10" },
 	{ 185, NOTHING, "!softnet_dropped" CPU0 " 7; !softnet_processed" CPU0 " 0 10" },
-	{ 190, CRITICAL,
-	  "qdisc_drops" ROOT("pfifo") " 0 50; qdisc_packets" ROOT("pfifo") " 0 950" },
+	{ 190, CRITICAL, "qdisc_drops" ROOT("pfifo") " 0 50; qdisc_packets" ROOT("pfifo") " 0 950" },
 	{ 190, WARNING, "qdisc_drops" ROOT("pfifo") " 0 50; qdisc_packets" ROOT("pfifo") " 0 951" },
-	{ 190, WARNING,
-	  "qdisc_drops" ROOT("pfifo") " 0 10; qdisc_packets" ROOT("pfifo") " 0 9990" },
+	{ 190, WARNING, "qdisc_drops" ROOT("pfifo") " 0 10; qdisc_packets" ROOT("pfifo") " 0 9990" },
 	{ 190, WARNING,
 	  "qdisc_drops" ROOT("fq_codel") " 0 10; qdisc_packets" ROOT("fq_codel") " 0 990" },
 	{ 190, NOTE,
 	  "qdisc_drops" ROOT("fq_codel") " 0 10; qdisc_packets" ROOT("fq_codel") " 0 991" },
 	{ 190, NOTHING, "qdisc_drops" ROOT("pfifo") " 0 9; qdisc_packets" ROOT("pfifo") " 0 9" },
-	{ 190, NOTHING,
-	  "qdisc_drops" ROOT("pfifo") " 0 10; qdisc_packets" ROOT("pfifo") " 0 9991" },
-	{ 190, NOTHING,
-	  "qdisc_drops" ROOT("clsact") " 0 50; qdisc_packets" ROOT("clsact") " 0 50" },
+	{ 190, NOTHING, "qdisc_drops" ROOT("pfifo") " 0 10; qdisc_packets" ROOT("pfifo") " 0 9991" },
+	{ 190, NOTHING, "qdisc_drops" ROOT("clsact") " 0 50; qdisc_packets" ROOT("clsact") " 0 50" },
 	{ 190, CRITICAL, "qdisc_drops" ROOT("pfifo") " 0 10; qdisc_packets" ROOT("pfifo") " 0 10" },
 	{ 190, NOTE, "qdisc_drops" ROOT("fq") " 0 10; qdisc_packets" ROOT("fq") " 0 9990" },
 	{ 195, WARNING,
@@ -207,12 +199,10 @@ static const struct finding_case {
 	  "netdev_txdropped" ETH0 " 0 5; netdev_txpackets" ETH0 " 0 50001; netdev_rxpackets" ETH0
 	  " 1" },
 	{ 200, CRITICAL,
-	  "netdev_rxerrors" ETH0 " 0 3; netdev_txerrors" ETH0 " 0 2; netdev_rxpackets" ETH0
-	  " 0 2500;"
+	  "netdev_rxerrors" ETH0 " 0 3; netdev_txerrors" ETH0 " 0 2; netdev_rxpackets" ETH0 " 0 2500;"
 	  "netdev_txpackets" ETH0 " 0 2500" },
 	{ 200, WARNING,
-	  "netdev_rxerrors" ETH0 " 0 3; netdev_txerrors" ETH0 " 0 2; netdev_rxpackets" ETH0
-	  " 0 2501;"
+	  "netdev_rxerrors" ETH0 " 0 3; netdev_txerrors" ETH0 " 0 2; netdev_rxpackets" ETH0 " 0 2501;"
 	  "netdev_txpackets" ETH0 " 0 2500" },
 	{ 200, WARNING,
 	  "netdev_rxerrors" ETH0 " 0 3; netdev_txerrors" ETH0 " 0 2; netdev_rxpackets" ETH0
@@ -425,13 +415,11 @@ static const struct finding_case {
 	{ 300, NOTHING,
 	  "tcpsummary_worstrxqueue" SOCKET " 1048576 2000000; tcpext_tcptozerowindowadv 1" },
 	{ 300, NOTE, "tcpsummary_worstrxqueue" SOCKET " 65536" },
-	{ 310, WARNING,
-	  "tcpext_tcpabortonclose 0 10; tcp_activeopens 0 10; tcp_passiveopens 0 10" },
+	{ 310, WARNING, "tcpext_tcpabortonclose 0 10; tcp_activeopens 0 10; tcp_passiveopens 0 10" },
 	{ 310, NOTE, "tcpext_tcpabortonclose 0 10; tcp_activeopens 0 11; tcp_passiveopens 0 10" },
 	{ 310, NOTE, "tcpext_tcpabortonclose 0 10; tcp_activeopens 0 50; tcp_passiveopens 0 50" },
 	{ 310, NOTHING, "tcpext_tcpabortonclose 0 9; tcp_activeopens 0; tcp_passiveopens 0 1" },
-	{ 310, NOTHING,
-	  "tcpext_tcpabortonclose 0 10; tcp_activeopens 0 51; tcp_passiveopens 0 50" },
+	{ 310, NOTHING, "tcpext_tcpabortonclose 0 10; tcp_activeopens 0 51; tcp_passiveopens 0 50" },
 	{ 315, WARNING,
 	  "tcp_estabresets 0 20; tcp_activeopens 0 50; tcp_passiveopens 0 50; tcp_currestab 400 "
 	  "3" },
@@ -500,8 +488,7 @@ static const struct finding_case {
 	{ 378, NOTE, "ip_icmpoutdestunreachs 0 5; ip_icmpindestunreachs 0 4; udp_noports 0" },
 	{ 378, NOTHING, "ip_icmpoutdestunreachs 0 4; ip_icmpindestunreachs 0 4; udp_noports 0" },
 	{ 378, NOTHING, "ip_icmpoutdestunreachs 0 50; ip_icmpindestunreachs 0 39; udp_noports 0" },
-	{ 378, NOTHING,
-	  "ip_icmpoutdestunreachs 0 50; ip_icmpindestunreachs 0 50; udp_noports 0 1" },
+	{ 378, NOTHING, "ip_icmpoutdestunreachs 0 50; ip_icmpindestunreachs 0 50; udp_noports 0 1" },
 	{ 379, WARNING,
 	  "!ip_neighresfailed{family=ipv4} 0 49; !ip_neighresfailed{family=ipv6} 0 1" },
 	{ 379, NOTE, "!ip_neighresfailed{family=ipv4} 0 49" },
@@ -609,12 +596,10 @@ static const struct finding_case {
 	  "ipvs_incomingpackets 0 19; ipvs_outgoingpackets 4; ipvs_serverweight" SERVER(
 		  "masq") " 1" },
 	{ 445, NOTHING,
-	  "ipvs_incomingpackets 0 20; ipvs_outgoingpackets 4; ipvs_serverweight" SERVER(
-		  "masq") " 1",
+	  "ipvs_incomingpackets 0 20; ipvs_outgoingpackets 4; ipvs_serverweight" SERVER("masq") " 1",
 	  4.9 },
 	{ 445, WARNING,
-	  "ipvs_incomingpackets 0 20; ipvs_outgoingpackets 4; ipvs_serverweight" SERVER(
-		  "masq") " 1",
+	  "ipvs_incomingpackets 0 20; ipvs_outgoingpackets 4; ipvs_serverweight" SERVER("masq") " 1",
 	  5 },
 	{ 455, WARNING,
 	  "tcpext_tcpmd5notfound 0 1; tcpext_tcpmd5unexpected 0 1; tcpext_tcpmd5failure 0 1; "

@@ -24,33 +24,54 @@ static const struct {
 	bool monitor, sibling;
 } paths[] = {
 	{ "containerd, systemd driver",
-	  "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" V ".slice/cri-containerd-" ID ".scope", U, ID },
-	{ "guaranteed: no level for it", "/kubepods.slice/kubepods-pod" V ".slice/cri-containerd-" ID ".scope", U, ID },
+	  "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" V
+	  ".slice/cri-containerd-" ID ".scope",
+	  U, ID },
+	{ "guaranteed: no level for it",
+	  "/kubepods.slice/kubepods-pod" V ".slice/cri-containerd-" ID ".scope", U, ID },
 	{ "cgroupfs driver, best effort", "/kubepods/besteffort/pod" U "/" ID, U, ID },
 	{ "cgroupfs driver, guaranteed", "/kubepods/pod" U "/" ID, U, ID },
-	{ "CRI-O", "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" V ".slice/crio-" ID ".scope", U, ID },
+	{ "CRI-O",
+	  "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" V ".slice/crio-" ID
+	  ".scope",
+	  U, ID },
 	{ "CRI-O with crun",
-	  "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" V ".slice/crio-" ID ".scope/container", U, ID },
+	  "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" V ".slice/crio-" ID
+	  ".scope/container",
+	  U, ID },
 	{ "CRI-O's monitor",
-	  "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" V ".slice/crio-conmon-" ID ".scope", U, ID, true },
+	  "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" V
+	  ".slice/crio-conmon-" ID ".scope",
+	  U, ID, true },
 	{ "CRI-O's monitor, cgroupfs", "/kubepods/burstable/pod" U "/crio-conmon-" ID, U, ID, true },
 	{ "CRI-O, cgroupfs", "/kubepods/burstable/pod" U "/crio-" ID, U, ID },
-	{ "docker", "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" V ".slice/docker-" ID ".scope", U, ID },
-	{ "systemd's names made by cgroupfs", "/kubepods-burstable-pod" V ".slice:cri-containerd:" ID, U, ID },
+	{ "docker",
+	  "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" V ".slice/docker-" ID
+	  ".scope",
+	  U, ID },
+	{ "systemd's names made by cgroupfs",
+	  "/kubepods-burstable-pod" V ".slice:cri-containerd:" ID, U, ID },
 	{ "the same below a service",
-	  "/system.slice/containerd.service/kubepods-burstable-pod" V ".slice:cri-containerd:" ID, U, ID },
+	  "/system.slice/containerd.service/kubepods-burstable-pod" V ".slice:cri-containerd:" ID,
+	  U, ID },
 	{ "kind from outside",
-	  "/system.slice/docker-" ID2 ".scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/"
-	  "kubelet-kubepods-besteffort-pod" V ".slice/cri-containerd-" ID ".scope", U, ID },
+	  "/system.slice/docker-" ID2
+	  ".scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/"
+	  "kubelet-kubepods-besteffort-pod" V ".slice/cri-containerd-" ID ".scope",
+	  U, ID },
 	{ "minikube on v1", "/docker/" ID2 "/kubelet/kubepods/besteffort/pod" U "/" ID, U, ID },
-	{ "k3d on v1", "/docker/" ID2 "/kubepods.slice/kubepods-pod" V ".slice/cri-containerd-" ID ".scope", U, ID },
+	{ "k3d on v1",
+	  "/docker/" ID2 "/kubepods.slice/kubepods-pod" V ".slice/cri-containerd-" ID ".scope", U,
+	  ID },
 	{ "from a child cgroup namespace", "/../../pod" U "/" ID, U, ID },
 	{ "a sibling container", "/../cri-containerd-" ID ".scope", NULL, ID, false, true },
-	{ "a sibling container of crun", "/../../crio-" ID ".scope/container", NULL, ID, false, true },
+	{ "a sibling container of crun", "/../../crio-" ID ".scope/container", NULL, ID, false,
+	  true },
 	{ "k3s with a root of its own", "/k3s/kubepods/burstable/pod" U "/" ID, U, ID },
 	{ "any cgroup root",
 	  "/runtime.slice/runtime-kubepods.slice/runtime-kubepods-burstable.slice/runtime-kubepods-burstable-pod" V
-	  ".slice/cri-containerd-" ID ".scope", U, ID },
+	  ".slice/cri-containerd-" ID ".scope",
+	  U, ID },
 	{ "systemd inside", "/kubepods/pod" U "/cri-containerd-" ID ".scope/init.scope", U, ID },
 	{ "docker inside", "/kubepods/besteffort/pod" U "/" ID "/docker/" ID2, U, ID },
 	{ "Kata's overhead", "/kubepods.slice/kubepods-pod" V ".slice/kata_overhead", U, NULL },
@@ -63,14 +84,20 @@ static const struct {
 	{ "right below the root", "/" ID, NULL, ID },
 	{ "static pod, cgroupfs", "/kubepods/burstable/pod" STATIC "/" ID, STATIC, ID },
 	{ "static pod, systemd",
-	  "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" STATIC ".slice/cri-containerd-" ID ".scope",
+	  "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" STATIC
+	  ".slice/cri-containerd-" ID ".scope",
 	  STATIC, ID },
 	{ "a UID of somebody's own", "/kubepods/burstable/podmy.own_uid/" ID, "my.own-uid", ID },
-	{ "the same with systemd", "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podmy_uid.slice/docker-" ID ".scope",
+	{ "the same with systemd",
+	  "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podmy_uid.slice/docker-" ID
+	  ".scope",
 	  "my-uid", ID },
-	{ "the same, guaranteed", "/kubepods.slice/kubepods-podmy_uid.slice/docker-" ID ".scope", "my-uid", ID },
+	{ "the same, guaranteed", "/kubepods.slice/kubepods-podmy_uid.slice/docker-" ID ".scope",
+	  "my-uid", ID },
 	{ "a container's own level", "/kubepods/besteffort/pod" U "/" ID "/podinfo", U, ID },
-	{ "a container's own slice", "/kubepods.slice/kubepods-pod" V ".slice/cri-containerd-" ID ".scope/app-podfoo.slice", U, ID },
+	{ "a container's own slice",
+	  "/kubepods.slice/kubepods-pod" V ".slice/cri-containerd-" ID ".scope/app-podfoo.slice", U,
+	  ID },
 	{ "removed", "/kubepods/pod" U "/" ID " (deleted)", U, ID },
 	{ "pod level itself", "/kubepods/besteffort/pod" U, U, NULL },
 	/* Nothing of a pod: */
@@ -79,16 +106,19 @@ static const struct {
 	{ "a slice called pod", "/system.slice/pod-cleaner.slice", NULL, NULL },
 	{ "the top", "/kubepods.slice", NULL, NULL },
 	{ "a level called pod elsewhere", "/kubepods/besteffort/x/podinfo", NULL, NULL },
-	{ "63 digits", "/docker/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL, NULL },
+	{ "63 digits", "/docker/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	  NULL, NULL },
 	{ "65 digits", "/docker/a" ID, NULL, NULL },
 	{ "capitals", "/kubepods/x/pod0F2E7D6C-1111-4222-8333-ABCDEFABCDEF/x", NULL, NULL },
 	{ "the host's init from a child cgroup namespace", "/../../../../init.scope", NULL, NULL },
-	{ "a container of the host from there", "/../../../system.slice/docker-" ID ".scope", NULL, ID },
+	{ "a container of the host from there", "/../../../system.slice/docker-" ID ".scope", NULL,
+	  ID },
 	{ "the root", "/", NULL, NULL },
 	{ "nothing", "", NULL, NULL },
 };
 
-static void check(const char *name, const char *text, const char *uid, const char *container, bool monitor, bool sibling)
+static void check(const char *name, const char *text, const char *uid, const char *container,
+		  bool monitor, bool sibling)
 {
 	struct cgroup cg;
 	const char *id;
@@ -111,23 +141,31 @@ static void test_paths(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		snprintf(text, sizeof(text), "0::%s\n", paths[i].path);
-		check(paths[i].name, text, paths[i].uid, paths[i].container, paths[i].monitor, paths[i].sibling);
+		check(paths[i].name, text, paths[i].uid, paths[i].container, paths[i].monitor,
+		      paths[i].sibling);
 		snprintf(text, sizeof(text), "7:cpu,cpuacct:%s", paths[i].path);
-		check(paths[i].name, text, paths[i].uid, paths[i].container, paths[i].monitor, paths[i].sibling);
+		check(paths[i].name, text, paths[i].uid, paths[i].container, paths[i].monitor,
+		      paths[i].sibling);
 	}
 }
 
 static void test_lines(void **state)
 {
 	(void)state;
-	check("v2 before the others", "3:cpu:/kubepods/pod" U2 "/" ID2 "\n0::/kubepods/pod" U "/" ID "\n", U, ID, false, false);
+	check("v2 before the others",
+	      "3:cpu:/kubepods/pod" U2 "/" ID2 "\n0::/kubepods/pod" U "/" ID "\n", U, ID, false,
+	      false);
 	check("systemd before the controllers",
-	      "3:cpu:/kubepods/pod" U2 "/" ID2 "\n1:name=systemd:/kubepods/pod" U "/" ID "\n0::/\n", U, ID, false, false);
-	check("hybrid: v2 says nothing", "0::/\n9:name=systemd:/\n4:memory:/kubepods/pod" U "/" ID "\n", U, ID, false, false);
+	      "3:cpu:/kubepods/pod" U2 "/" ID2 "\n1:name=systemd:/kubepods/pod" U "/" ID "\n0::/\n",
+	      U, ID, false, false);
+	check("hybrid: v2 says nothing",
+	      "0::/\n9:name=systemd:/\n4:memory:/kubepods/pod" U "/" ID "\n", U, ID, false, false);
 	check("a pod anywhere before a container",
 	      "0::/docker/" ID2 "\n4:memory:/kubepods/pod" U "/" ID "\n", U, ID, false, false);
-	check("the first container", "4:memory:/docker/" ID2 "\n1:name=systemd:/docker/" ID "\n", NULL, ID, false, false);
-	check("colons in the path", "0::/kubepods-pod" V ".slice:cri-containerd:" ID "\n", U, ID, false, false);
+	check("the first container", "4:memory:/docker/" ID2 "\n1:name=systemd:/docker/" ID "\n",
+	      NULL, ID, false, false);
+	check("colons in the path", "0::/kubepods-pod" V ".slice:cri-containerd:" ID "\n", U, ID,
+	      false, false);
 	check("no colon", "nonsense\n0:\n", NULL, NULL, false, false);
 }
 
@@ -136,7 +174,9 @@ static void test_nested(void **state)
 	struct cgroup cg;
 
 	(void)state;
-	cgroup_parse("0::/kubepods/burstable/pod" U "/" ID "/kubelet/kubepods/pod" U2 "/crio-conmon-" ID2 "\n", &cg);
+	cgroup_parse("0::/kubepods/burstable/pod" U "/" ID "/kubelet/kubepods/pod" U2
+		     "/crio-conmon-" ID2 "\n",
+		     &cg);
 	assert_int_equal(cg.npods, 2);
 	assert_string_equal(cg.pods[0].uid, U);
 	assert_string_equal(cg.pods[0].container, ID);
@@ -169,7 +209,8 @@ static void test_deep(void **state)
 	assert_int_equal(cg.npods, 0);
 	b.len = 3;
 	while (b.len < 4097)
-		buf_str(&b, "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+		buf_str(&b,
+			"/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
 	buf_str(&b, "/" ID);
 	cgroup_parse(b.data, &cg);
 	assert_string_equal(cg.container, "");
@@ -205,7 +246,8 @@ static void test_mountinfo(void **state)
 		{ MOUNT("/pods/" U "/etc-hosts"), U },
 		{ MOUNT("/var/lib/kubelet/pods/my_uid/etc-hosts"), "my-uid" },
 		{ MOUNT("/var/lib/kubelet/pods/" U "/volumes/v/pods/" U2 "/etc-hosts"), U2 },
-		{ MOUNT("/var/lib/kubelet/pods/" U "/volumes/kubernetes.io~empty-dir/etc-hosts"), NULL },
+		{ MOUNT("/var/lib/kubelet/pods/" U "/volumes/kubernetes.io~empty-dir/etc-hosts"),
+		  NULL },
 		{ MOUNT("/var/lib/kubelet/pods/" U "/etc-hosts//deleted"), U },
 		{ MOUNT("/var/lib/kubelet/pods/" U "/etc-hosts.old"), NULL },
 		{ MOUNT("/var/lib/kubelet/pods/" U), NULL },
@@ -252,8 +294,9 @@ static void test_stat(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_paths),	  cmocka_unit_test(test_lines), cmocka_unit_test(test_nested),
-		cmocka_unit_test(test_deep),	  cmocka_unit_test(test_uid),	cmocka_unit_test(test_mountinfo),
+		cmocka_unit_test(test_paths),  cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_nested), cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_uid),    cmocka_unit_test(test_mountinfo),
 		cmocka_unit_test(test_stat),
 	};
 

@@ -56,7 +56,7 @@ static void test_cpus_are_summed_past_32_bits(void **state)
 		&o,
 		"found 4294967375\ninvalid 4294967377\ninsert 4294967379\ninsertfailed 4294967381\n"
 		"drop 4294967383\nearlydrop 4294967385\nerror 4294967387\n"
-		     "searchrestart 4294967389\n");
+		"searchrestart 4294967389\n");
 	recorder_reset(&o);
 	all_counters = true;
 	emit(&target, &r, &o);
@@ -213,9 +213,8 @@ static void test_stat_file(void **state)
 	all_counters = true;
 	emit(&target, &r, &o);
 	/* The entries repeat on each line and are not summed; ignore is a constant and absent. */
-	assert_lines(
-		&o,
-		"found 34\ninvalid 51\ninsert 85\ninsertfailed 102\ndrop 119\nearlydrop 136\n"
+	assert_lines(&o,
+		     "found 34\ninvalid 51\ninsert 85\ninsertfailed 102\ndrop 119\nearlydrop 136\n"
 		     "error 153\nsearchrestart 4294967296\nentries 42\nclashresolve 17\n"
 		     "chaintoolong 68\n");
 	recorder_reset(&o);

@@ -405,8 +405,8 @@ static void test_subject_options(void **state)
  */
 static void test_next_without_tracing(void **state)
 {
-	static const char *const counters[] = { "conntrack", "fd",     "io",	 "ip",
-						"ipvs",	     "netdev", "qdisc",	 "sock",
+	static const char *const counters[] = { "conntrack", "fd",     "io",     "ip",
+						"ipvs",      "netdev", "qdisc",  "sock",
 						"softnet",   "tcp",    "tcpext", "tcpsummary",
 						"udp" };
 	const struct row *row;

@@ -41,7 +41,8 @@ static const struct {
 	{ "[0,-0,10,-5,1.5,0.25,1e3,2E-7,-1.0e+10]",
 	  "[#(0)#(-0)#(10)#(-5)#(1.5)#(0.25)#(1e3)#(2E-7)#(-1.0e+10)]." },
 	{ "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"]", "[s(\"\\/\b\f\n\r\t)]." },
-	{ "[\"\\u0041\\u00e9\\u20ac\\uD83D\\uDE00\"]", "[s(A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80)]." },
+	{ "[\"\\u0041\\u00e9\\u20ac\\uD83D\\uDE00\"]",
+	  "[s(A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80)]." },
 	/* Halves of surrogate pairs. */
 	{ "[\"\\ud800\"]", "[s(\xef\xbf\xbd)]." },
 	{ "[\"\\udc00x\"]", "[s(\xef\xbf\xbdx)]." },
@@ -116,7 +117,8 @@ static void test_truncated(void **state)
 
 	(void)state;
 	for (size_t len = 0; len < strlen(text); len++) {
-		auto_free char *part = strndup(text, len); /* with its own bounds, for the sanitizer */
+		auto_free char *part = strndup(text,
+					       len); /* with its own bounds, for the sanitizer */
 
 		tokens(part, len, &b);
 		assert_int_equal(b.data[b.len - 1], '!');
@@ -249,8 +251,9 @@ static void test_numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tokens), cmocka_unit_test(test_truncated), cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_long),   cmocka_unit_test(test_skip),	 cmocka_unit_test(test_names),
+		cmocka_unit_test(test_tokens),  cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_depth),   cmocka_unit_test(test_long),
+		cmocka_unit_test(test_skip),    cmocka_unit_test(test_names),
 		cmocka_unit_test(test_numbers),
 	};
 

@@ -249,8 +249,7 @@ static void test_tries_are_bounded(void **state)
 	struct talk talk = { 0 };
 
 	(void)state;
-	assert_int_equal(nl_run(&t, NETLINK_ROUTE, "statistics", always_interrupted, &talk),
-			 -EINTR);
+	assert_int_equal(nl_run(&t, NETLINK_ROUTE, "statistics", always_interrupted, &talk), -EINTR);
 	assert_int_equal(talk.tries, 16);
 }
 

@@ -32,8 +32,8 @@ static void test_pod_log(void **state)
 		const char *file, *namespace, *pod, *uid;
 	} cases[] = {
 		{ "shop_web-0_" U, "shop", "web-0", U },
-		{ "kube-system_etcd.node-a_5f1d7a1b2c3d4e5f60718293a4b5c6d7", "kube-system", "etcd.node-a",
-		  "5f1d7a1b2c3d4e5f60718293a4b5c6d7" },
+		{ "kube-system_etcd.node-a_5f1d7a1b2c3d4e5f60718293a4b5c6d7", "kube-system",
+		  "etcd.node-a", "5f1d7a1b2c3d4e5f60718293a4b5c6d7" },
 		{ "shop_web_my_own_uid", "shop", "web", "my-own-uid" },
 		{ "a_b_c", "a", "b", "c" },
 		{ LONG63 "_b_c", LONG63, "b", "c" },
@@ -71,13 +71,20 @@ static void test_pod_log(void **state)
 static void test_container_log(void **state)
 {
 	static const char *const wrong[] = {
-		"web-0_shop_app-" ID,                   "web-0_shop_app-" LONG63 ".log",
-		"web-0_shop_app" ID ".log",             "web-0_shop_-" ID ".log",
-		"web-0_shop-app-" ID ".log",            "web-0_shop_ap_p-" ID ".log",
-		"web-0_Shop_app-" ID ".log",            "web\n0_shop_app-" ID ".log",
-		"web-0_shop_app-" LONG63 "g.log",       "web-0_shop_app-" ID ".log.1",
-		"_shop_app-" ID ".log",                 ID ".log",
-		"web-0_shop_a",                         "",
+		"web-0_shop_app-" ID,
+		"web-0_shop_app-" LONG63 ".log",
+		"web-0_shop_app" ID ".log",
+		"web-0_shop_-" ID ".log",
+		"web-0_shop-app-" ID ".log",
+		"web-0_shop_ap_p-" ID ".log",
+		"web-0_Shop_app-" ID ".log",
+		"web\n0_shop_app-" ID ".log",
+		"web-0_shop_app-" LONG63 "g.log",
+		"web-0_shop_app-" ID ".log.1",
+		"_shop_app-" ID ".log",
+		ID ".log",
+		"web-0_shop_a",
+		"",
 	};
 	char id[CONTAINER_ID_LEN + 1];
 	struct pod_name name;
@@ -190,26 +197,31 @@ static void test_annotations(void **state)
 	struct ground *g = *state;
 
 	assert_int_equal(runtime_pod(&g->roots, ID, &g->name), -ENOENT);
-	assert_int_equal(ask(g, "{\"annotations\":{\"" CRI "namespace\":\"shop\",\"" CRI "name\":\"web-0\",\"" CRI
-				"uid\":\"" U "\"}}"), 0);
+	assert_int_equal(ask(g, "{\"annotations\":{\"" CRI "namespace\":\"shop\",\"" CRI
+				"name\":\"web-0\",\"" CRI "uid\":\"" U "\"}}"),
+			 0);
 	assert_string_equal(g->name.namespace, "shop");
 	assert_string_equal(g->name.pod, "web-0");
 	assert_string_equal(g->name.uid, U);
 	assert_string_equal(g->name.source, "containerd annotations");
 	/* An old containerd does not write the UID; escapes are only another spelling. */
-	assert_int_equal(ask(g, "{\"x\":[{}],\"annotations\":{\"" CRI "namespace\":\"sh\\u006fp\",\"" CRI
-				"name\":\"web-1\"},\"y\":1}"), 0);
+	assert_int_equal(ask(g, "{\"x\":[{}],\"annotations\":{\"" CRI
+				"namespace\":\"sh\\u006fp\",\"" CRI "name\":\"web-1\"},\"y\":1}"),
+			 0);
 	assert_string_equal(g->name.namespace, "shop");
 	assert_string_equal(g->name.uid, "");
 	/* The last of several counts, even where it is no string. */
-	assert_int_equal(ask(g, "{\"annotations\":{\"" CRI "namespace\":\"a\",\"" CRI "name\":\"b\",\"" CRI
-				"name\":\"c\",\"" CRI "namespace\":\"d\"}}"), 0);
+	assert_int_equal(ask(g, "{\"annotations\":{\"" CRI "namespace\":\"a\",\"" CRI
+				"name\":\"b\",\"" CRI "name\":\"c\",\"" CRI "namespace\":\"d\"}}"),
+			 0);
 	assert_string_equal(g->name.namespace, "d");
 	assert_string_equal(g->name.pod, "c");
-	assert_int_equal(ask(g, "{\"annotations\":{\"" CRI "namespace\":\"a\",\"" CRI "name\":\"b\",\"" CRI
-				"name\":{\"z\":1}}}"), -ENOENT);
+	assert_int_equal(ask(g, "{\"annotations\":{\"" CRI "namespace\":\"a\",\"" CRI
+				"name\":\"b\",\"" CRI "name\":{\"z\":1}}}"),
+			 -ENOENT);
 	assert_int_equal(ask(g, "{\"annotations\":{\"" CRI "namespace\":\"a\",\"" CRI "name\":\"b\"},"
-				"\"annotations\":null}"), -ENOENT);
+				"\"annotations\":null}"),
+			 -ENOENT);
 }
 
 static void test_annotations_elsewhere(void **state)
@@ -219,7 +231,8 @@ static void test_annotations_elsewhere(void **state)
 		/* Only the object at the top counts, and not text that looks like it. */
 		"{\"linux\":{\"annotations\":{\"" CRI "namespace\":\"a\",\"" CRI "name\":\"b\"}}}",
 		"{\"annotations\":{\"deeper\":{\"" CRI "namespace\":\"a\",\"" CRI "name\":\"b\"}}}",
-		"{\"x\":\"\\\"annotations\\\":{\\\"" CRI "namespace\\\":\\\"a\\\",\\\"" CRI "name\\\":\\\"b\\\"}\"}",
+		"{\"x\":\"\\\"annotations\\\":{\\\"" CRI "namespace\\\":\\\"a\\\",\\\"" CRI
+		"name\\\":\\\"b\\\"}\"}",
 		"{\"annotations\":[\"" CRI "namespace\",\"a\"]}",
 		"{\"annotations\":{\"" CRI "namespace\":\"a\"}}",
 		/* No names Kubernetes would give. */
@@ -230,7 +243,9 @@ static void test_annotations_elsewhere(void **state)
 		"{}",
 	};
 	static const char *const broken[] = {
-		"", "[", "{\"annotations\":{\"" CRI "namespace\":\"a\",\"" CRI "name\":\"b\"}",
+		"",
+		"[",
+		"{\"annotations\":{\"" CRI "namespace\":\"a\",\"" CRI "name\":\"b\"}",
 		"{\"annotations\":{\"" CRI "namespace\":\"a\",\"" CRI "name\":\"b\"}} x",
 		"{\"annotations\":{\"" CRI "namespace\":\"a\",\"" CRI "name\":\"b\"},}",
 	};
@@ -246,18 +261,21 @@ static void test_annotations_elsewhere(void **state)
 /* Each runtime's place; a broken file in one does not hide a good one in the next. */
 static void test_runtimes(void **state)
 {
-#define PODMAN "{\"annotations\":{\"io.kubernetes.pod.namespace\":\"shop\",\"io.kubernetes.pod.name\":\"web\"}}"
+#define PODMAN                                                                                     \
+	"{\"annotations\":{\"io.kubernetes.pod.namespace\":\"shop\",\"io.kubernetes.pod.name\":\"web\"}}"
 	static const struct {
 		const char *path, *text, *source;
 	} places[] = {
 		{ "var/lib/docker/containers/" ID "/config.v2.json",
 		  "{\"Config\":{\"Labels\":{\"io.kubernetes.pod.namespace\":\"shop\",\"io.kubernetes.pod.name\":\"web\"}}}",
 		  "docker labels" },
-		{ "var/lib/containers/storage/overlay-containers/" ID "/userdata/config.json", PODMAN,
+		{ "var/lib/containers/storage/overlay-containers/" ID "/userdata/config.json",
+		  PODMAN, "CRI-O annotations" },
+		{ "run/containers/storage/overlay-containers/" ID "/userdata/config.json", PODMAN,
 		  "CRI-O annotations" },
-		{ "run/containers/storage/overlay-containers/" ID "/userdata/config.json", PODMAN, "CRI-O annotations" },
 		{ "run/k0s/containerd/io.containerd.runtime.v2.task/k8s.io/" ID "/config.json",
-		  "{\"annotations\":{\"" CRI "namespace\":\"shop\",\"" CRI "name\":\"web\"}}", "containerd annotations" },
+		  "{\"annotations\":{\"" CRI "namespace\":\"shop\",\"" CRI "name\":\"web\"}}",
+		  "containerd annotations" },
 	};
 	struct ground *g = *state;
 
@@ -274,7 +292,8 @@ static void test_runtimes(void **state)
 
 static void test_large(void **state)
 {
-	static const char head[] = "{\"annotations\":{\"" CRI "namespace\":\"shop\",\"" CRI "name\":\"web\"},\"x\":\"";
+	static const char head[] = "{\"annotations\":{\"" CRI "namespace\":\"shop\",\"" CRI
+				   "name\":\"web\"},\"x\":\"";
 	struct ground *g = *state;
 	struct buf b = { 0 };
 
@@ -285,7 +304,8 @@ static void test_large(void **state)
 			buf_str(&b, "x");
 		buf_str(&b, "\"}");
 		tree_bytes(&g->tree, CONTAINERD, b.data, b.len);
-		assert_int_equal(runtime_pod(&g->roots, ID, &g->name), size == 4 << 20 ? 0 : -ENOENT);
+		assert_int_equal(runtime_pod(&g->roots, ID, &g->name),
+				 size == 4 << 20 ? 0 : -ENOENT);
 	}
 	buf_free(&b);
 }
@@ -339,7 +359,8 @@ static int forbid_openat2(int with)
 	};
 	struct sock_fprog program = { ARRAY_SIZE(code), code };
 
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
 /* In a child: what is reached without openat2. A bit for each thing that went wrong. */

@@ -44,7 +44,8 @@ static void expect(pairs_fn form, const char *text, const char *group, int err, 
 
 static void lines_give_the_group_that_was_asked_for(void **state)
 {
-	const char *text = "Ip: A B\nIp: 1 2\nTcp: RtoMin MaxConn\nTcp: 200 -1\nTcpExt: A\nTcpExt: 7\n";
+	const char *text =
+		"Ip: A B\nIp: 1 2\nTcp: RtoMin MaxConn\nTcp: 200 -1\nTcpExt: A\nTcpExt: 7\n";
 
 	(void)state;
 	expect(pairs_lines, text, "Ip", 0, "A=1 B=2 ");
@@ -76,9 +77,27 @@ static void numbers_are_64_bits_wide(void **state)
 static void malformed_lines_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "\n", "A", "A:", "A: k", "A: k\n", "A: k\nA: 1", "A: k\nA: 1 2\n", "A: k l\nA: 1\n",
-		"A: k\nB: 1\n", "A: k\nA: x\n", "A: k\nA: 1x\n", "A: k\nA: -\n", "A: k\nA: +1\n", "A: k\nA: 0x1\n",
-		"A k\nA 1\n", ": k\n: 1\n", "A: k\nA: 1\nB: l\n", "A: k\nA: 1\nB: l\nB 2\n", "A: k\n\nA: 1\n", "A: k\nA:\n",
+		"",
+		"\n",
+		"A",
+		"A:",
+		"A: k",
+		"A: k\n",
+		"A: k\nA: 1",
+		"A: k\nA: 1 2\n",
+		"A: k l\nA: 1\n",
+		"A: k\nB: 1\n",
+		"A: k\nA: x\n",
+		"A: k\nA: 1x\n",
+		"A: k\nA: -\n",
+		"A: k\nA: +1\n",
+		"A: k\nA: 0x1\n",
+		"A k\nA 1\n",
+		": k\n: 1\n",
+		"A: k\nA: 1\nB: l\n",
+		"A: k\nA: 1\nB: l\nB 2\n",
+		"A: k\n\nA: 1\n",
+		"A: k\nA:\n",
 	};
 
 	(void)state;
@@ -118,7 +137,8 @@ static void inline_pairs(void **state)
 
 static void single_pairs(void **state)
 {
-	const char *text = "Ip6InReceives                   \t7\nIp6InOctets \t8\nUdp6NoPorts\t9\nUdpLite6NoPorts\t1\n";
+	const char *text =
+		"Ip6InReceives                   \t7\nIp6InOctets \t8\nUdp6NoPorts\t9\nUdpLite6NoPorts\t1\n";
 
 	(void)state;
 	expect(pairs_single, text, "Ip6", 0, "InReceives=7 InOctets=8 ");
@@ -135,7 +155,8 @@ static void single_pairs(void **state)
 
 static void stat_lines_are_added_up_but_for_the_entries(void **state)
 {
-	const char *text = "entries  allocs   table_fulls\n0000000a 00000001 000000ff\n0000000a 00000002   00000001\n";
+	const char *text =
+		"entries  allocs   table_fulls\n0000000a 00000001 000000ff\n0000000a 00000002   00000001\n";
 
 	(void)state;
 	expect(pairs_stat, text, "", 0, "entries=10 allocs=3 tablefulls=256 ");
@@ -162,7 +183,8 @@ static void hex_lines(void **state)
 	assert_true(v[0] == UINT64_MAX);
 	assert_int_equal(hex_line(&p, v, 3), 0);
 	for (size_t i = 0; i < 6; i++) {
-		static const char *const bad[] = { "1 2 3 4\n", "1 2", "1 g\n", "\n", "0x1\n", "10000000000000000\n" };
+		static const char *const bad[] = { "1 2 3 4\n", "1 2",   "1 g\n",
+						   "\n",        "0x1\n", "10000000000000000\n" };
 
 		p = bad[i];
 		assert_int_equal(hex_line(&p, v, 3), -EBADMSG);
@@ -190,14 +212,16 @@ const struct probe *out_probe(const struct out *o)
 	return &probe;
 }
 
-void out_metric(struct out *o, const struct target *t, const struct metric *m, uint64_t value, const struct label *labels)
+void out_metric(struct out *o, const struct target *t, const struct metric *m, uint64_t value,
+		const struct label *labels)
 {
 	(void)o, (void)t;
-	buf_printf(&noted, "%s%s%s%s=%llu ", m->name, labels ? "{" : "", labels ? labels->value : "", labels ? "}" : "",
-		   (unsigned long long)value);
+	buf_printf(&noted, "%s%s%s%s=%llu ", m->name, labels ? "{" : "",
+		   labels ? labels->value : "", labels ? "}" : "", (unsigned long long)value);
 }
 
-const struct metric *out_extra(struct out *o, const char *key, size_t key_len, const struct metric *like)
+const struct metric *out_extra(struct out *o, const char *key, size_t key_len,
+			       const struct metric *like)
 {
 	static struct metric extra;
 	static char name[64];
@@ -255,15 +279,15 @@ static int remove_root(void **state)
 	return system(command);
 }
 
-static const struct counter_group one[] = {
-	{ "one", pairs_lines, "One" },
-	{ "one", pairs_lines, "Two", "pre", .more = true },
-	{ "six", pairs_single, "One6", NULL, FAMILY_IPV6, .more = true },
-	{ "missing", pairs_lines, "Two", .more = true },
-	{}
-};
+static const struct counter_group one[] = { { "one", pairs_lines, "One" },
+					    { "one", pairs_lines, "Two", "pre", .more = true },
+					    { "six", pairs_single, "One6", NULL, FAMILY_IPV6,
+					      .more = true },
+					    { "missing", pairs_lines, "Two", .more = true },
+					    {} };
 
-static void groups(const struct counter_group *g, enum metric_scope scope, enum counter_show show, int err, const char *values)
+static void groups(const struct counter_group *g, enum metric_scope scope, enum counter_show show,
+		   int err, const char *values)
 {
 	const struct roots roots = { .procfs = root };
 	const pid_t pids[] = { 6, 7 };
@@ -286,7 +310,8 @@ static void rows_come_in_the_tables_order(void **state)
 static void all_shows_what_the_table_does_not_know(void **state)
 {
 	(void)state;
-	groups(one, SCOPE_NETNS, SHOW_ALL, 0, "+New=2 +New_er{ipv6}=12 b=3 a=1 a{ipv6}=11 c=4 c{ipv6}=13 d=6 preone=7 ");
+	groups(one, SCOPE_NETNS, SHOW_ALL, 0,
+	       "+New=2 +New_er{ipv6}=12 b=3 a=1 a{ipv6}=11 c=4 c{ipv6}=13 d=6 preone=7 ");
 	groups(one, SCOPE_HOST, SHOW_ALL, 0, "host=5 ");
 }
 
@@ -298,7 +323,9 @@ static void drops_shows_those_rows_alone(void **state)
 
 static void the_same_row_of_two_groups_is_added_up(void **state)
 {
-	const struct counter_group twice[] = { { "one", pairs_lines, "One" }, { "one", pairs_lines, "Zero" }, {} };
+	const struct counter_group twice[] = { { "one", pairs_lines, "One" },
+					       { "one", pairs_lines, "Zero" },
+					       {} };
 
 	(void)state;
 	groups(twice, SCOPE_NETNS, SHOW_CONTRACT, 0, "b=3 a=10 ");
@@ -308,7 +335,9 @@ static void missing_is_absent_and_malformed_gives_nothing(void **state)
 {
 	const struct counter_group no_file[] = { { "missing", pairs_lines, "One" }, {} };
 	const struct counter_group no_group[] = { { "one", pairs_lines, "Three" }, {} };
-	const struct counter_group bad[] = { { "one", pairs_lines, "One" }, { "bad", pairs_lines, "One" }, {} };
+	const struct counter_group bad[] = { { "one", pairs_lines, "One" },
+					     { "bad", pairs_lines, "One" },
+					     {} };
 
 	(void)state;
 	groups(no_file, SCOPE_NETNS, SHOW_CONTRACT, -ENOENT, "");
@@ -344,7 +373,9 @@ static void a_vanished_process_is_no_answer(void **state)
 	(void)state;
 	assert_int_equal(proc_net(&t, "one", &text), -ESRCH);
 	proc_cache_free(t.cache);
-	t = (struct target){ .namespace = "n", .pod = "p", .pids = &pid, .npids = 1, .roots = &roots, .mount = "/x" };
+	t = (struct target){
+		.namespace = "n", .pod = "p", .pids = &pid, .npids = 1, .roots = &roots, .mount = "/x"
+	};
 	assert_int_equal(proc_net(&t, "one", &text), -EPERM);
 	proc_cache_free(t.cache);
 }

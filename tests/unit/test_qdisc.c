@@ -161,10 +161,7 @@ static void test_children_are_contained(void **state)
 		  .kind = "fq",
 		  .basic = { 100, 1 },
 		  .queue = { .drops = 2 } },
-		{ .handle = 0xffff0000,
-		  .parent = TC_H_CLSACT,
-		  .kind = "clsact",
-		  .basic = { 50, 5 } },
+		{ .handle = 0xffff0000, .parent = TC_H_CLSACT, .kind = "clsact", .basic = { 50, 5 } },
 	};
 	struct out o = { 0 };
 

@@ -124,7 +124,8 @@ static void counters_of_32_bits_go_over_the_top(void **state)
 /* Round after round the value goes on, until it begins anew. */
 static void values_go_on_over_the_top(void **state)
 {
-	static const struct metric narrow[] = { { .name = "n", .type = COUNTER, .flags = M_U32 }, {} };
+	static const struct metric narrow[] = { { .name = "n", .type = COUNTER, .flags = M_U32 },
+						{} };
 	static const struct {
 		uint64_t kernel, value, delta;
 	} rounds[] = { { 4294967290, 4294967290, 0 },

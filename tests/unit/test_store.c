@@ -59,8 +59,7 @@ static void test_readings(void **state)
 /* Beyond 2^53 a double cannot hold the values, but their difference is right. */
 static void test_large_values(void **state)
 {
-	struct store *s =
-		filled("a_big 18446744073709551600 18446744073709551603; a_nolimit -1 -1");
+	struct store *s = filled("a_big 18446744073709551600 18446744073709551603; a_nolimit -1 -1");
 	struct view v = { s, pod(s, "pod"), NULL };
 
 	(void)state;
@@ -71,10 +70,10 @@ static void test_large_values(void **state)
 
 static void test_labels(void **state)
 {
-	struct store *s =
-		filled("d_rx{device=e0} 0 1; d_rx{device=e1} 0 10; d_rx{device=e2} 5 0; "
-		       "d_tx{device=e1} 0 3;"
-		       "d_plain 0 7; d_plain{family=ipv6} 0 100; web:d_rx{device=e0} 0 1000");
+	struct store *s = filled(
+		"d_rx{device=e0} 0 1; d_rx{device=e1} 0 10; d_rx{device=e2} 5 0; "
+		"d_tx{device=e1} 0 3;"
+		"d_plain 0 7; d_plain{family=ipv6} 0 100; web:d_rx{device=e0} 0 1000");
 	struct view v = { s, pod(s, "pod"), NULL }, e0 = v, web = { s, pod(s, "web"), NULL };
 
 	(void)state;
@@ -205,8 +204,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_readings),    cmocka_unit_test(test_large_values),
-		cmocka_unit_test(test_labels),	    cmocka_unit_test(test_machine),
-		cmocka_unit_test(test_wanted),	    cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_labels),      cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_wanted),      cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_third_round),
 	};
 

@@ -260,7 +260,7 @@ static void test_report(void **state)
 static void test_errors(void **state)
 {
 	static const struct selector wrong[] = {
-		{ SEL_PID, "x" },	    { SEL_PID, "-1" }, { SEL_PID, "2147483648" },
+		{ SEL_PID, "x" },           { SEL_PID, "-1" }, { SEL_PID, "2147483648" },
 		{ SEL_CONTAINER, "12345" }, { SEL_POD, "/x" }, { SEL_NETNS, "pid:" },
 	};
 	struct node *n = *state;

@@ -23,13 +23,34 @@ static struct target_finder *finder(void)
 
 static const pid_t pids[] = { 1, 77, 4000000 };
 static struct target two[] = {
-	{ .node = "n", .namespace = "-", .pod = "netns:x", .netns = 4026532111, .mount = "/run/netns/x", .source = "mount" },
-	{ .node = "n", .namespace = "hostNetwork", .pod = "hostNetwork", .key = UINT64_MAX, .host = true,
-	  .selected = true, .container = "c", .uid = "", .pids = pids, .npids = 3 },
+	{ .node = "n",
+	  .namespace = "-",
+	  .pod = "netns:x",
+	  .netns = 4026532111,
+	  .mount = "/run/netns/x",
+	  .source = "mount" },
+	{ .node = "n",
+	  .namespace = "hostNetwork",
+	  .pod = "hostNetwork",
+	  .key = UINT64_MAX,
+	  .host = true,
+	  .selected = true,
+	  .container = "c",
+	  .uid = "",
+	  .pids = pids,
+	  .npids = 3 },
 };
 static char *missing[] = { (char *)"--pod a/b", (char *)"--pid 9 (gone)" };
-static const struct targets found = { .v = two, .n = 2, .host = &two[1], .own = &two[0], .npids = 70, .refused = 3,
-				      .hidepid = true, .hidden = 1ULL << 63, .missing = missing, .nmissing = 2 };
+static const struct targets found = { .v = two,
+				      .n = 2,
+				      .host = &two[1],
+				      .own = &two[0],
+				      .npids = 70,
+				      .refused = 3,
+				      .hidepid = true,
+				      .hidden = 1ULL << 63,
+				      .missing = missing,
+				      .nmissing = 2 };
 
 static void same_text(const char *a, const char *b)
 {
@@ -159,8 +180,10 @@ static void test_other_files_hold_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all_is_carried),	    cmocka_unit_test(test_none_of_each_kind),
-		cmocka_unit_test(test_every_cut_is_noticed), cmocka_unit_test(test_damage_never_reads_beyond),
+		cmocka_unit_test(test_all_is_carried),
+		cmocka_unit_test(test_none_of_each_kind),
+		cmocka_unit_test(test_every_cut_is_noticed),
+		cmocka_unit_test(test_damage_never_reads_beyond),
 		cmocka_unit_test(test_other_files_hold_none),
 	};
 

@@ -58,8 +58,7 @@ void child_signal(const struct child *c, int sig)
 		kill(c->pid, sig);
 }
 
-int child_start(struct child *c, const char *path, char *const *argv, int null,
-		const sigset_t *mask)
+int child_start(struct child *c, const char *path, char *const *argv, int null, const sigset_t *mask)
 {
 	auto_close int out = -1, err = -1; /* the child's ends */
 	int pipes[2];

@@ -8,7 +8,7 @@
 /* One thing that has a name. */
 struct entry {
 	const char *probe;
-	bool here;	   /* the probe was found */
+	bool here;         /* the probe was found */
 	const char *name;  /* of a metric in full */
 	const char *brief; /* without prefixes; NULL: an event */
 	const char *key, *type, *unit, *scope, *origin, *help;

@@ -148,7 +148,7 @@ static void say_probe(const struct probe_info *p, struct buf *b)
 	for (size_t i = 0; i < p->nevents; i++)
 		buf_printf(&names, "%s ", p->events[i].name);
 	buf_printf(b, "skoop-%s: %s\n", p->name,
-		   p->question	? p->question
+		   p->question  ? p->question
 		   : p->summary ? p->summary
 				: "");
 	say_line(b, "source", p->source);
@@ -264,8 +264,7 @@ static void list_complete(const struct entries *es, struct buf *b)
 		buf_printf(b, "%s\t%s\n", finding, title);
 }
 
-static int answer(const struct entries *es, const struct probes *ps,
-		  const struct plain_options *opt)
+static int answer(const struct entries *es, const struct probes *ps, const struct plain_options *opt)
 {
 	struct buf b = { 0 };
 

@@ -186,8 +186,7 @@ static void say_btf(const struct roots *roots, struct buf *b)
 	if (!stat("/sys/kernel/btf/vmlinux", &st))
 		buf_printf(b, "/sys/kernel/btf/vmlinux (%jd bytes)", (intmax_t)st.st_size);
 	else
-		buf_printf(b,
-			   "/sys/kernel/btf/vmlinux: %s: probes that trace the kernel cannot run",
+		buf_printf(b, "/sys/kernel/btf/vmlinux: %s: probes that trace the kernel cannot run",
 			   strerror(errno));
 }
 
@@ -206,7 +205,7 @@ static void say_tracefs(const struct roots *roots, struct buf *b)
 }
 
 const struct fact facts[] = {
-	{ "kernel", say_kernel },     { "cgroup", say_cgroup },	  { "processes", say_proc },
+	{ "kernel", say_kernel },     { "cgroup", say_cgroup },   { "processes", say_proc },
 	{ "capabilities", say_caps }, { "pod names", say_pods },  { "security", say_security },
-	{ "btf", say_btf },	      { "tracefs", say_tracefs }, {},
+	{ "btf", say_btf },           { "tracefs", say_tracefs }, {},
 };

@@ -17,7 +17,7 @@ enum { HELP, TYPE, UNIT, NHEADS };
 
 struct line {
 	const char *text; /* NULL: there is none */
-	size_t len;	  /* without its newline, which is there */
+	size_t len;       /* without its newline, which is there */
 };
 
 struct family {

@@ -84,8 +84,9 @@ static bool queues(const struct view *v)
 
 static bool keeps_short(const struct view *v)
 {
-	static const char *const kinds[] = { "cake", "choke", "codel", "dualpi2", "fq", "fq_codel",
-					     "fq_pie", "gred", "hhf", "pie", "red", "sfb", NULL };
+	static const char *const kinds[] = { "cake",     "choke",  "codel", "dualpi2", "fq",
+					     "fq_codel", "fq_pie", "gred",  "hhf",     "pie",
+					     "red",      "sfb",    NULL };
 
 	return is_any(v, "kind", kinds);
 }
@@ -152,10 +153,18 @@ static double children(const struct view *v, const char *metric)
 #define TERM(name, expression, words)
 #define FINDING(number_, id_, scope_, title_, critical, warning, note, says_, cause_, next_,       \
 		folds_, ...)                                                                       \
-	{ .number = number_, .id = id_, .scope = PER_##scope_, .title = title_, .says = says_,     \
-	  .cause = cause_, .next = next_, .folds = folds_,                                         \
+	{ .number = number_,                                                                       \
+	  .id = id_,                                                                               \
+	  .scope = PER_##scope_,                                                                   \
+	  .title = title_,                                                                         \
+	  .says = says_,                                                                           \
+	  .cause = cause_,                                                                         \
+	  .next = next_,                                                                           \
+	  .folds = folds_,                                                                         \
 	  .when = { [CRITICAL] = #critical, [WARNING] = #warning, [NOTE] = #note },                \
-	  .values_text = #__VA_ARGS__, .judge = judge_##number_, .values = values_##number_ },
+	  .values_text = #__VA_ARGS__,                                                             \
+	  .judge = judge_##number_,                                                                \
+	  .values = values_##number_ },
 static const struct row rows[] = {
 #include "findings.def"
 };
@@ -185,10 +194,8 @@ static const struct {
 	const char *metric;
 	bool machine;
 } scopes[] = {
-	[PER_DEVICE] = { "netdev_rxpackets", false },
-	[PER_QDISC] = { "qdisc_drops", false },
-	[PER_CPU] = { "softnet_processed", true },
-	[PER_PROCESS] = { "fd_openfd", false },
+	[PER_DEVICE] = { "netdev_rxpackets", false },     [PER_QDISC] = { "qdisc_drops", false },
+	[PER_CPU] = { "softnet_processed", true },        [PER_PROCESS] = { "fd_openfd", false },
 	[PER_PEER] = { "tcpsummary_connections", false },
 };
 

@@ -44,7 +44,7 @@ struct finding {
 	const struct row *row;
 	struct view view;
 	enum severity severity; /* by its own numbers */
-	enum severity shown;	/* the highest of its own and of what is folded under it */
+	enum severity shown;    /* the highest of its own and of what is folded under it */
 	struct value values[VALUES_MAX];
 	size_t nvalues;
 	struct finding *cause; /* it is a consequence of this one; NULL: it stands by itself */

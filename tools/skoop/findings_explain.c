@@ -84,8 +84,7 @@ static void explain_text(struct buf *b, const char *what, const struct row *row,
 static void explain_row(const struct row *row, struct buf *b)
 {
 	buf_printf(b, "%s: %s\n", row->id, row->title);
-	buf_printf(b, "  %-8s a finding of skoop snapshot, for %s\n", "is",
-		   scope_words[row->scope]);
+	buf_printf(b, "  %-8s a finding of skoop snapshot, for %s\n", "is", scope_words[row->scope]);
 	explain_text(b, "says", row, row->says);
 	explain_line(b, "critical", row->when[CRITICAL]);
 	explain_line(b, "warning", row->when[WARNING]);

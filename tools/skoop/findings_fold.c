@@ -56,8 +56,7 @@ static bool leads_to(const struct store *s, const struct series *peer, const str
 }
 
 /* Where a subject's connections are not known, being on one node is all there is to go by. */
-static bool connected(const struct store *s, const struct subject *here,
-		      const struct subject *there)
+static bool connected(const struct store *s, const struct subject *here, const struct subject *there)
 {
 	const struct series *peer = store_series(s, here, "tcpsummary_connections");
 	bool any = !peer;

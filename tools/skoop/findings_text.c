@@ -40,15 +40,9 @@ static void add_value(const struct value *value, struct buf *b)
 		return;
 	}
 	switch (value->kind) {
-	case VALUE_COUNT:
-		buf_printf(b, "%.0f", v);
-		break;
-	case VALUE_PERCENT:
-		buf_printf(b, "%.*f", v < 0.1 ? 1 : 0, 100 * v);
-		break;
-	case VALUE_BYTES:
-		add_bytes(v, b);
-		break;
+	case VALUE_COUNT: buf_printf(b, "%.0f", v); break;
+	case VALUE_PERCENT: buf_printf(b, "%.*f", v < 0.1 ? 1 : 0, 100 * v); break;
+	case VALUE_BYTES: add_bytes(v, b); break;
 	case VALUE_MS:
 		if (isinf(v))
 			buf_str(b, "for ever");

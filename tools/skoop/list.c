@@ -48,8 +48,7 @@ static void list_json(const struct probes *ps, struct buf *b)
 static void list_complete(const struct probes *ps, struct buf *b)
 {
 	for (size_t i = 0; i < ps->n; i++)
-		buf_printf(b, "%s\t%s\n", ps->v[i].name,
-			   ps->v[i].question ? ps->v[i].question : "");
+		buf_printf(b, "%s\t%s\n", ps->v[i].name, ps->v[i].question ? ps->v[i].question : "");
 }
 
 static void list_table(const struct probes *ps, struct buf *b)

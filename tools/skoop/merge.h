@@ -23,18 +23,18 @@ struct merge;
 struct feed {
 	const char *name;   /* skoop-tcp */
 	const char *title;  /* tcp */
-	bool greeted;	    /* its first line has come */
-	bool streams;	    /* sends events as they happen; else whole rounds */
+	bool greeted;       /* its first line has come */
+	bool streams;       /* sends events as they happen; else whole rounds */
 	bool ended, failed; /* failed: what came last may be half of it */
-	bool late;	    /* nobody waits for it until it speaks again */
-	bool rests;	    /* between two rounds */
+	bool late;          /* nobody waits for it until it speaks again */
+	bool rests;         /* between two rounds */
 	size_t rounds;
 	/* the merger's own */
-	uint64_t ts;	  /* of the last line: CLOCK_REALTIME in ns */
+	uint64_t ts;      /* of the last line: CLOCK_REALTIME in ns */
 	uint64_t arrived; /* of what waits: process_now() */
 	struct queue *head, **tail;
 	struct buf now, whole; /* the round that is coming in, the last one that is complete */
-	bool fresh;	       /* `whole` has not been merged yet */
+	bool fresh;            /* `whole` has not been merged yet */
 	char *header;
 };
 
@@ -52,18 +52,18 @@ struct merge_ops {
 struct merge {
 	const struct merge_ops *ops;
 	enum out_format format;
-	bool file;	   /* each m->out is the whole content of a file */
+	bool file;         /* each m->out is the whole content of a file */
 	uint64_t interval; /* ns, 0: one round */
-	uint64_t start;	   /* merge_wall_clock() before the first child */
+	uint64_t start;    /* merge_wall_clock() before the first child */
 	struct feed *feeds;
 	size_t nfeeds;
-	struct buf out;		 /* to be written, then emptied */
-	bool ready;		 /* a whole of rounds is in m->out, be it empty */
-	bool told;		 /* who is late has been said */
-	bool failed;		 /* something was said and left out */
+	struct buf out;          /* to be written, then emptied */
+	bool ready;              /* a whole of rounds is in m->out, be it empty */
+	bool told;               /* who is late has been said */
+	bool failed;             /* something was said and left out */
 	const struct feed *last; /* whose line came out last */
-	char *header;		 /* the one header there is (TSV) */
-	size_t held;		 /* bytes that wait */
+	char *header;            /* the one header there is (TSV) */
+	size_t held;             /* bytes that wait */
 };
 
 /* JSON Lines and TSV as a stream: by time. */

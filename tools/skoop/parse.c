@@ -93,8 +93,9 @@ static bool take_event(struct probe_info *p, size_t *size, const char *const *f)
 {
 	if (!f[1] || array_grow(&p->events, size, p->nevents + 1))
 		return false;
-	p->events[p->nevents++] =
-		(struct probe_event){ .name = f[1], .help = f[2], .advice = advice_of(f + 3) };
+	p->events[p->nevents++] = (struct probe_event){ .name = f[1],
+							.help = f[2],
+							.advice = advice_of(f + 3) };
 	return true;
 }
 

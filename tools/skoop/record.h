@@ -13,11 +13,11 @@
 #define METRIC_NAME_MAX 127
 
 struct record {
-	bool is_metric;			  /* else nothing else is filled in */
-	bool other;			  /* of a kind that is none of our business */
+	bool is_metric;                   /* else nothing else is filled in */
+	bool other;                       /* of a kind that is none of our business */
 	char metric[METRIC_NAME_MAX + 1]; /* without kubeskoop_ */
 	struct timespec ts;
-	bool host;	/* a value of the machine */
+	bool host;      /* a value of the machine */
 	bool has_value; /* false: negative, which says that there is no limit */
 	uint64_t value, netns;
 	struct buf target; /* "node\0namespace\0pod\0" */

@@ -140,10 +140,9 @@ static void add_labels(const struct view *v, struct buf *b)
 /* Counts and bytes are whole numbers, shares are percent, times are milliseconds. */
 static void add_numbers(const struct finding *f, struct buf *b)
 {
-	static const char *const units[] = { [VALUE_COUNT] = "",
-					     [VALUE_PERCENT] = "_percent",
-					     [VALUE_BYTES] = "_bytes",
-					     [VALUE_MS] = "_ms" };
+	static const char *const units[] = {
+		[VALUE_COUNT] = "", [VALUE_PERCENT] = "_percent", [VALUE_BYTES] = "_bytes", [VALUE_MS] = "_ms"
+	};
 
 	buf_str(b, ",\"numbers\":{");
 	for (size_t i = 0; i < f->nvalues; i++) {

@@ -8,15 +8,15 @@
 #include "libcommon/options.h"
 
 struct run_plan {
-	struct probes probes;	    /* all that were found */
+	struct probes probes;       /* all that were found */
 	struct probe_info **chosen; /* in the order asked for */
 	size_t n;
 	struct run_args {
 		const char **v; /* NULL-terminated */
 		size_t n, size;
-	} * args;	    /* of each of them */
+	} * args;           /* of each of them */
 	struct options opt; /* as the command line says, for the whole */
-	char **made;	    /* texts put together here */
+	char **made;        /* texts put together here */
 	size_t nmade, made_size;
 };
 

@@ -20,7 +20,7 @@ enum { VALUE = 0x100 };
 struct known_options {
 	struct known {
 		const char *name, *arg;
-		int letter; /* 0: none */
+		int letter;    /* 0: none */
 		bool optional; /* its value may be left out */
 	} * v;
 	size_t n, size;

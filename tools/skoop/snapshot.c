@@ -61,11 +61,10 @@ struct snapshot {
 
 static bool exit_status;
 
-static const struct knob knobs[] = {
-	{ 'E', "exit-status", NULL, "Exit with 10 if a warning or something critical was found",
-	  KNOB_FLAG, &exit_status },
-	{}
-};
+static const struct knob knobs[] = { { 'E', "exit-status", NULL,
+				       "Exit with 10 if a warning or something critical was found",
+				       KNOB_FLAG, &exit_status },
+				     {} };
 
 static const struct probe command = {
 	.name = "snapshot",
@@ -282,9 +281,14 @@ static int tell(struct snapshot *s, const struct findings *f)
 {
 	const struct out_env env = out_look_around(&s->opt);
 	struct report r = {
-		.store = s->store, .findings = f, .probes = &s->probes,
-		.gaps = s->gaps, .ngaps = s->ngaps, .seconds = store_window(s->store),
-		.color = env.color, .width = env.tty ? env.width : 0,
+		.store = s->store,
+		.findings = f,
+		.probes = &s->probes,
+		.gaps = s->gaps,
+		.ngaps = s->ngaps,
+		.seconds = store_window(s->store),
+		.color = env.color,
+		.width = env.tty ? env.width : 0,
 	};
 	struct winsize ws;
 	struct buf b = { 0 };

@@ -249,18 +249,12 @@ double series_read(const struct series *s, enum reading what)
 	if (!s->has[0] || !s->has[1])
 		return NAN;
 	switch (what) {
-	case READ_GROWTH:
-		return last >= first ? (double)(last - first) : NAN;
-	case READ_LOW:
-		return (double)(first < last ? first : last);
-	case READ_HIGH:
-		return (double)(first > last ? first : last);
-	case READ_FIRST:
-		return (double)first;
-	case READ_LAST:
-		return (double)last;
-	case READ_STUCK:
-		return first == last ? (double)last : NAN;
+	case READ_GROWTH: return last >= first ? (double)(last - first) : NAN;
+	case READ_LOW: return (double)(first < last ? first : last);
+	case READ_HIGH: return (double)(first > last ? first : last);
+	case READ_FIRST: return (double)first;
+	case READ_LAST: return (double)last;
+	case READ_STUCK: return first == last ? (double)last : NAN;
 	}
 	return NAN;
 }

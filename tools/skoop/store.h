@@ -19,7 +19,7 @@ struct store;
 /* Whose values they are. */
 struct subject {
 	const char *node, *namespace, *pod; /* of the machine: the host's labels */
-	uint64_t netns;			    /* 0: unknown */
+	uint64_t netns;                     /* 0: unknown */
 	bool machine;
 	size_t index;
 };
@@ -58,7 +58,7 @@ void store_close(struct store *s);
 /* What one probe has sent so far; { .store = … } is the start. */
 struct sender {
 	struct store *store;
-	unsigned int rounds;	 /* begun */
+	unsigned int rounds;     /* begun */
 	struct timespec time[2]; /* of the rounds */
 };
 

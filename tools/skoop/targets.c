@@ -16,11 +16,10 @@ enum { COMPLETE_NETNS, COMPLETE_PID, COMPLETE_POD, COMPLETE_CONTAINER, COMPLETE_
 static const char *const complete_words[] = { "netns", "pid", "pod", "container", NULL };
 static unsigned int complete = COMPLETE_NOTHING;
 
-static const struct knob knobs[] = {
-	{ 0, "complete", "KIND", "Print the words that choose a netns, pid, pod or container",
-	  KNOB_WORD, &complete, .words = complete_words },
-	{}
-};
+static const struct knob knobs[] = { { 0, "complete", "KIND",
+				       "Print the words that choose a netns, pid, pod or container",
+				       KNOB_WORD, &complete, .words = complete_words },
+				     {} };
 
 static int check(const struct options *opt)
 {

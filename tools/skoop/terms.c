@@ -30,8 +30,7 @@ static const struct metric netiftxlat_metrics[] = {
 	  "netdev transmit latency exceeds 100ms during transmission",
 	  .advice = { .means = "packets for which the driver's transmit call took more than 100 ms",
 		      .normal = "0",
-		      .causes =
-			      "hypervisor stall or stolen vCPU; a lock in the driver; hung device",
+		      .causes = "hypervisor stall or stolen vCPU; a lock in the driver; hung device",
 		      .confirm = "device and queue of the event; st in top; kernel log: transmit "
 				 "queue timed out",
 		      .remedy = "the host, the driver" } },
@@ -129,8 +128,7 @@ static const struct metric packetloss_metrics[] = {
 		      .causes = "by drop reason",
 		      .confirm = "skoop packetloss -C: counts by reason and place" } },
 	{ "netfilter", NULL, COUNTER, "packets", "Packet dropped in `nf_hook_slow()`",
-	  .advice = { .means =
-			      "packets dropped by nftables or iptables, by NFQUEUE or by conntrack",
+	  .advice = { .means = "packets dropped by nftables or iptables, by NFQUEUE or by conntrack",
 		      .normal = "what your rules intend",
 		      .causes = "a rule; the conntrack table is full",
 		      .confirm = "counters of the rules; nft monitor trace; skoop conntrack",
@@ -264,8 +262,7 @@ static const struct metric softirq_metrics[] = {
 				"ksoftirqd; stolen vCPU",
 		      .confirm = "comm and context of the event; st in top",
 		      .remedy = "the task's priority, another CPU, the host" } },
-	{ "schedslow100ms", NULL, COUNTER, "runs", "Softirq sched latency exceeds 100ms",
-	  SCOPE_HOST,
+	{ "schedslow100ms", NULL, COUNTER, "runs", "Softirq sched latency exceeds 100ms", SCOPE_HOST,
 	  .advice = { .means = "soft interrupts that began more than 100 ms after they were raised",
 		      .normal = "0",
 		      .causes = "FIFO task or throttled ksoftirqd; stolen vCPU; long section with "

@@ -83,7 +83,7 @@ void nearest_print(const struct nearest *near, struct buf *b)
 {
 	for (size_t i = 0; i < near->n; i++)
 		buf_printf(b, "%s%s",
-			   i == 0	     ? "; did you mean "
+			   i == 0            ? "; did you mean "
 			   : i + 1 < near->n ? ", "
 					     : " or ",
 			   near->best[i].text);
