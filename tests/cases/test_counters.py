@@ -144,6 +144,15 @@ def test_neighbours_of_every_kernel(kernel):
     assert have == want
 
 
+@pytest.mark.parametrize("probe", CONTRACT)
+def test_no_row_without_a_kernel_that_has_it(probe):
+    """A row whose name is not the kernel's would never show, and nobody would miss it."""
+    rows = {line.split("\t")[1] for line in skoop(probe, "--describe").stdout.splitlines() if line.startswith("metric\t")}
+    shown = {name for kernel in KERNELS for name, _ in told(probe, FIXTURES / "proc" / kernel, "-a")}
+    of_namespaces = {f"kubeskoop_sock_{n}" for n in ("tcpmaxtwbuckets", "portrangelow", "portrangehigh")}
+    assert rows - shown <= of_namespaces
+
+
 # ---- files that are not as they should be ----
 
 @pytest.fixture
