@@ -244,10 +244,11 @@ static int fall_back(const struct target *t, struct out *o, int err, struct summ
 	refused = tcp_proc_each(t, socket_add, s);
 	switch (refused) {
 	case 0:
-		out_note(o,
-			 "sockets of %s are read from /proc/PID/net/tcp, without accept limits: %s",
-			 err == -ENOENT ? "every network namespace" : "other network namespaces",
-			 err == -ENOENT ? "tcp_diag is not available" : "they cannot be entered");
+		out_note(
+			o, "%s: sockets are read from /proc/PID/net/tcp, without accept limits",
+			err == -ENOENT
+				? "tcp_diag is not available"
+				: "entering network namespaces needs CAP_SYS_ADMIN and CAP_SYS_PTRACE");
 		return 0;
 	case -ENOENT:
 	case -ESRCH:
