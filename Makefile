@@ -2,6 +2,7 @@
 #   make            build everything below build/
 #   sudo make run   install what the build lacks, build, and look at this machine
 #   sudo make check install what the tests lack, run them all
+#   sudo make vm, soak, bench   the tests on other kernels, the long ones, and the comparison with peers
 # Variables: V=1 SAN=1 CC CLANG BPFTOOL PKG_CONFIG CFLAGS LDFLAGS PREFIX SBINDIR MANDIR DESTDIR
 
 VERSION    := 0.1.0
@@ -40,7 +41,7 @@ COMMON_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard libcommon/*.c))
 COMMON := $(BUILD)/libcommon.a
 UNITS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all run check docs clean install install-strip uninstall bench soak units fuzz lint
+.PHONY: all run check vm docs clean install install-strip uninstall bench soak units fuzz lint
 all: $(TOOLS) $(BUILD)/skoop
 
 $(BUILD)/%.o: %.c
@@ -100,7 +101,30 @@ run:
 check:
 	$(call install_missing,$(CHECK_DEPS))
 	$(Q)$(MAKE) --no-print-directory all units fuzz
-	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest tests $(TESTS)
+	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest tests --ignore=tests/vm $(TESTS)
+
+# The tests of tests/netns on Debian's kernels under QEMU. One kernel: make vm TESTS='-k 6.12'.
+vm:
+	$(call install_missing,$(CHECK_DEPS))
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest tests/vm $(TESTS)
+
+# What takes longer than a check may: ten minutes of healthy traffic, every fuzz harness for a minute.
+soak:
+	$(call install_missing,$(CHECK_DEPS))
+	$(Q)$(MAKE) --no-print-directory all units fuzz
+	$(Q)SKOOP_SOAK=1 SKOOP_FUZZ_SECONDS=60 BUILD=$(BUILD) $(PYTHON) -m pytest \
+		tests/netns/test_snapshot_healthy.py tests/fuzz $(TESTS)
+
+# Our probes against their peers in one run: a table of ratios, never a verdict on a time.
+BENCHERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+$(BENCHERS): $(BUILD)/%: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $<
+bench: all $(BENCHERS)
+	$(call install_missing,$(CHECK_DEPS))
+	$(Q)BUILD=$(BUILD) $(PYTHON) tests/bench/run.py $(TESTS)
 
 # Manual pages, completions and the README's tables from what the tools say of themselves; DOCS is the tree to write.
 DOCS ?= .

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tests of tests/netns on real kernels: one machine a series, each with its own list of expected skips.
 
-One kernel: pytest tests/vm -k 6.12. One test on it: SKOOP_VM_TESTS='-k test_ipvs' pytest tests/vm -k 6.12.
+One kernel: make vm TESTS="-k 6.12". One test on it: SKOOP_VM_TESTS="-k test_ipvs" make vm TESTS="-k 6.12".
 """
 import os
 import pathlib
