@@ -237,6 +237,8 @@ static int talk(struct mnl_socket *nl, void *arg)
 /* err says why sock_diag did not serve; it stays the answer where /proc cannot serve either. */
 static int fall_back(const struct target *t, struct out *o, int err, struct summary *s)
 {
+	static const char entering[] =
+		"entering network namespaces needs CAP_SYS_ADMIN and CAP_SYS_PTRACE";
 	int refused;
 
 	summary_free(s);
@@ -244,11 +246,8 @@ static int fall_back(const struct target *t, struct out *o, int err, struct summ
 	refused = tcp_proc_each(t, socket_add, s);
 	switch (refused) {
 	case 0:
-		out_note(
-			o, "%s: sockets are read from /proc/PID/net/tcp, without accept limits",
-			err == -ENOENT
-				? "tcp_diag is not available"
-				: "entering network namespaces needs CAP_SYS_ADMIN and CAP_SYS_PTRACE");
+		out_note(o, "%s: sockets are read from /proc/PID/net/tcp, without accept limits",
+			 err == -ENOENT ? "tcp_diag is not available" : entering);
 		return 0;
 	case -ENOENT:
 	case -ESRCH:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """io against /proc/PID/io of the one process that moved the bytes; and that a counter does not fall."""
+import contextlib
 import datetime
+import fcntl
 import json
 import mmap
 import os
@@ -76,19 +78,34 @@ def is_storage(name):
     return witness("self")["iowritebytes"] == before + 4096
 
 
+LOOP_SET_FD, LOOP_CLR_FD, LOOP_CTL_GET_FREE = 0x4C00, 0x4C01, 0x4C82
+
+
+@contextlib.contextmanager
+def loop_device(file):
+    """A block device over a file, for where files themselves are in memory."""
+    run(["modprobe", "-q", "loop"])
+    if not os.path.exists("/dev/loop-control"):
+        pytest.skip("no disk: the sources are in memory, and there are no loop devices")
+    with open("/dev/loop-control", "rb") as control:
+        name = f"/dev/loop{fcntl.ioctl(control, LOOP_CTL_GET_FREE)}"
+    with open(name, "r+b") as device:
+        fcntl.ioctl(device, LOOP_SET_FD, file.fileno())
+    try:
+        yield name
+    finally:
+        with open(name, "rb") as device:
+            fcntl.ioctl(device, LOOP_CLR_FD)
+
+
 @pytest.fixture
 def disk_file():
-    """1000 pages on a disk, of which nothing waits to be written: a file where the sources are, or a RAM disk."""
-    with tempfile.NamedTemporaryFile(dir=TOP, prefix=".io-test-") as f:
+    """1000 pages on a disk, of which nothing waits to be written."""
+    with tempfile.NamedTemporaryFile(dir=TOP, prefix=".io-test-") as f, contextlib.ExitStack() as stack:
         f.write(os.urandom(4096000))
         f.flush()
         os.fsync(f.fileno())
-        if os.environ.get("SKOOP_VM"):
-            run(["modprobe", "-q", "brd", "rd_nr=1", "rd_size=8192"])
-        found = [name for name in (f.name, "/dev/ram0") if os.path.exists(name) and is_storage(name)]
-        if not found:
-            pytest.skip("no disk: the sources are in memory, and there is no /dev/ram0")
-        yield found[0]
+        yield f.name if is_storage(f.name) else stack.enter_context(loop_device(f))
 
 
 def growth(after, before):
