@@ -77,12 +77,13 @@ bool process_in_pod(int procfd, pid_t pid)
 static void guess(const char **procfs, const char **rootfs)
 {
 	auto_close int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	bool contained = exists("/host/proc/1") && process_in_pod(proc, 1);
 
-	if (exists("/host/proc/1") && process_in_pod(proc, 1)) {
+	if (!contained && exists("/var/log/pods"))
+		return;
+	if (contained) {
 		*procfs = "/host/proc";
 		*rootfs = "/host";
-	} else if (exists("/var/log/pods")) {
-		return;
 	} else if (exists("/host/var/log")) {
 		*rootfs = "/host";
 	} else if (exists("/proc/1/root/var/log/pods")) {

@@ -21,7 +21,7 @@ static void unescape(char *text)
 	for (const char *from = text; *from; from++) {
 		if (*from == '\\' && from[1]) {
 			from++;
-			*to++ = *from == 't' ? '\t' : *from == 'n' ? '\n' : *from;
+			*to++ = (char)(*from == 't' ? '\t' : *from == 'n' ? '\n' : *from);
 		} else {
 			*to++ = *from;
 		}

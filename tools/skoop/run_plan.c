@@ -105,13 +105,18 @@ static const char *known_name(const struct known_options *u, int key)
 	return NULL;
 }
 
+static const char *known_letters(const struct known_options *u)
+{
+	return u->letters.data ? u->letters.data : "";
+}
+
 /* Whether getopt knows each of the options. What it does not know is told by hand_out(). */
 static bool all_known(int argc, char **argv, const struct known_options *u)
 {
 	int key;
 
 	opterr = 0;
-	while ((key = getopt_long(argc, argv, u->letters.data, u->longs, NULL)) != -1 && key != '?')
+	while ((key = getopt_long(argc, argv, known_letters(u), u->longs, NULL)) != -1 && key != '?')
 		;
 	opterr = 1;
 	return key == -1;
@@ -189,7 +194,7 @@ static int hand_out(struct run_plan *plan, int argc, char **argv, const char *he
 	int code = -1, key;
 
 	optind = 0; /* from the beginning */
-	while (code < 0 && (key = getopt_long(argc, argv, u->letters.data, u->longs, NULL)) != -1) {
+	while (code < 0 && (key = getopt_long(argc, argv, known_letters(u), u->longs, NULL)) != -1) {
 		const char *name = known_name(u, key);
 
 		code = name ? hand_one(plan, name, optarg, help)
