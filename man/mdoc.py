@@ -47,11 +47,13 @@ def full_stop(text):
 
 def flag(option):
     """The argument of .It: -o FORMAT, --output=FORMAT."""
-    forms = []
-    if option.letter:
-        forms.append(f"Fl {option.letter}" + (f" Ar {argument(option.arg)}" if option.arg else ""))
-    forms.append(f"Fl -{option.name}" + (f" Ns = Ns Ar {argument(option.arg)}" if option.arg else ""))
-    return " , ".join(forms)
+    letter, name = f"Fl {option.letter}", f"Fl -{option.name}"
+    if option.optional:
+        name += f" Ns Op = Ns Ar {argument(option.arg[1:-1])}"
+    elif option.arg:
+        letter += f" Ar {argument(option.arg)}"
+        name += f" Ns = Ns Ar {argument(option.arg)}"
+    return f"{letter} , {name}" if option.letter else name
 
 
 def options(all_options, level=".Ss"):
@@ -107,8 +109,8 @@ def events(probe):
 def requirements(probe):
     out = prose(f"The values come from {probe.source}.")
     out += prose(full_stop(f"Needs {probe.needs}" if probe.needs else "Needs no capability"))
-    out += [".Pp", "Without them the probe shows what it can read, says on standard error what it left out, and exits",
-            "with 3 if that is everything."] if probe.needs else []
+    out += [".Pp", "Where a privilege is missing, the probe shows what it can read, says on",
+            "standard error what it left out, and exits with 3 if that is everything."] if probe.needs else []
     if probe.absent:
         out += [".Pp", "Where the kernel offers none of it, the probe exits with 4 and says:",
                 f".Dl {escape(probe.absent)}"]
@@ -194,7 +196,7 @@ def dispatcher_page(own, probes, commands, findings):
         "@PROBES@": [line for p in probes for line in (f".It {argument(p.name)}", *prose(p.question))],
         "@OPTIONS@": options(shared(probes)),
         "@COMMAND_OPTIONS@": command_options(probes, commands),
-        "@FINDINGS@": [line for name, says in findings for line in (f".It {argument(name)}", *prose(full_stop(says)))],
+        "@FINDINGS@": [line for name, says in findings for line in (f".It {argument(name)}", *prose(says))],
         "@SEE_ALSO@": [f".Xr {r} 8{' ,' if r != refs[-1] else ''}" for r in refs],
     }
     return {title: [line for text in own[title] for line in made.get(text, [text])] for title in SECTIONS}

@@ -32,7 +32,7 @@ def events_table(probes):
 def options_table(probes):
     rows = []
     for o in shared(probes):
-        arg = f" {o.arg}" if o.letter and o.arg else f"={o.arg}" if o.arg else ""
+        arg = f"[={o.arg[1:-1]}]" if o.optional else f" {o.arg}" if o.letter and o.arg else f"={o.arg}" if o.arg else ""
         rows.append([f"`{', '.join(o.spellings)}{arg}`", o.help])
     return table(["option", ""], rows)
 

@@ -5,6 +5,7 @@ import pathlib
 import pty
 import select
 import signal
+import subprocess
 import tempfile
 
 from skooplib import BUILD, TOP, Netns, run, skoop, wait_for
@@ -152,55 +153,74 @@ def cgroup_root():
 
 class Cluster:
     """
-    Pods as a kubelet leaves them on disk (process, cgroup, log directory), and names for further network namespaces.
-    What runs in it sees them at the usual places: it has a mount namespace of its own.
+    A node of its own: a process tree with the host's network and, as a kubelet leaves them on disk, pods (process,
+    cgroup, log directory), and names for further network namespaces. What runs on it sees these and nothing else.
     """
 
     def __init__(self, pods=(), names=()):
         self.dir = tempfile.TemporaryDirectory(prefix="skoop-cluster")
         self.root = pathlib.Path(self.dir.name)
         (self.root / "log/pods").mkdir(parents=True)
-        self.cgroups, self.spaces, self.sleepers = [], {}, {}
+        self.cgroups, self.spaces, self.children = [], {}, []
+        init = self.popen("unshare", "-m", "-p", "-f", "--mount-proc", "--kill-child=KILL", "sleep", "infinity")
+        children = pathlib.Path(f"/proc/{init.pid}/task/{init.pid}/children")
+        pid = wait_for(children.read_text, what="the first process of the node").strip()
+        wait_for(lambda: os.readlink(f"/proc/{pid}/exe").endswith("sleep"), what="the node's /proc")
+        self.enter = ["nsenter", "-t", pid, "-m", "-p"]
         for i, pod in enumerate(pods):
-            self.add(f"pod{i}", pod)
-            self.join(i, pod)
+            self.add(pod, f"pod{i}")
+            self.start_pod(i, pod)
+        done = run([*self.enter, "sh", "-ec", f"""mount --bind {self.root}/log /var/log
+            mount -t tmpfs none /run/netns; mkdir -p {COLLECTED}; mount -t tmpfs none {COLLECTED}"""])
+        assert done.returncode == 0, done.stderr
         for i, name in enumerate(names):
-            self.add(f"ns{i}", name)
+            self.add(name, f"ns{i}")
+            self.inside(name, "touch", f"/run/netns/{name}")
+            self.inside(name, "mount", "--bind", "/proc/self/ns/net", f"/run/netns/{name}")
 
-    def add(self, tag, name):
+    def popen(self, *argv):
+        self.children.append(subprocess.Popen([str(a) for a in argv], stdout=subprocess.PIPE, text=True))
+        return self.children[-1]
+
+    def add(self, name, tag):
         self.spaces[name] = Netns(tag)
-        self.sleepers[name] = self.spaces[name].popen("sleep", "infinity")
-        path = f"/proc/{self.sleepers[name].pid}/ns/net"
-        wait_for(lambda: os.stat(path).st_ino == self.spaces[name].inode, what="the pod's process to be in its namespace")
 
-    def join(self, i, pod):
+    def inside(self, name, *argv):
+        done = run([*self.enter, f"--net={self.spaces[name].path}", *argv])
+        assert done.returncode == 0, done.stderr
+
+    def start_pod(self, i, pod):
         namespace, name = pod.split("/")
         uid = f"{os.getpid():08x}-0000-4000-8000-{i:012x}"
         (self.root / f"log/pods/{namespace}_{name}_{uid}/main").mkdir(parents=True)
         group = cgroup_root() / "kubepods/burstable" / f"pod{uid}" / (f"{i:02x}" * 32)
         group.mkdir(parents=True)
         self.cgroups.append(group)
-        (group / "cgroup.procs").write_text(str(self.sleepers[pod].pid))
+        child = self.popen(*self.enter, f"--net={self.spaces[pod].path}", "sh", "-ec",
+                           'echo 0 >"$0/cgroup.procs"; echo up; exec sleep infinity', group)
+        assert child.stdout.readline() == "up\n"
 
     def run(self, command, seconds=2.5):
-        """A shell's command with the tools in its PATH; one that does not end is asked to after some seconds."""
-        script = ['mount --bind "$0/log" /var/log', "mount -t tmpfs none /run/netns",
-                  f"mkdir -p {COLLECTED}; mount -t tmpfs none {COLLECTED}"]
-        for name, child in self.sleepers.items():
-            if "/" not in name:
-                script.append(f"touch /run/netns/{name}; mount --bind /proc/{child.pid}/ns/net /run/netns/{name}")
-        script.append('cd "$0"; exec timeout --foreground --preserve-status -s TERM -k 5 "$2" sh -c "$1"')
+        """
+        A shell's command with the tools in its PATH; one that does not end is asked to after some seconds: bash
+        becomes a command that stands alone.
+        """
         env = {**os.environ, "PATH": f"{BUILD}:{os.environ['PATH']}"}
-        return run(["unshare", "-m", "sh", "-ec", "\n".join(script), self.root, command, seconds], timeout=30,
-                   env=env)
+        return run([*self.enter, f"--wd={self.root}", "timeout", "--foreground", "--preserve-status", "-s", "TERM",
+                    "-k", "20", seconds, "bash", "-c", command], timeout=90, env=env)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc):
+        for child in self.children:
+            child.kill()
+            child.wait()
+            child.stdout.close()
         for space in self.spaces.values():
             space.close()
         for group in self.cgroups:
+            wait_for(lambda g=group: not (g / "cgroup.procs").read_text(), what="the pod's process to end")
             for path in (group, *group.parents[:3]):
                 try:
                     path.rmdir()
