@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -355,6 +356,7 @@ def main():
     unknown = [c for c in chosen if c not in benches]
     if unknown:
         sys.exit(f"run.py: no such measurement: {', '.join(unknown)}; there are {', '.join(benches)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and clean up on the way
     bench = Bench()
     for name in chosen:
         benches[name](bench)
