@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """skoop-softnet: the machine's backlogs against /proc/net/softnet_stat, and an overflow of known size."""
+import contextlib
 import os
 import socket
 
@@ -83,29 +84,35 @@ def test_overflow_of_known_size(trio, backlog):  # noqa: F811
     a.sh("ip link set va gso_max_segs 1")
     sink = b.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sink.bind(("10.9.0.2", 90))
-    sink.setblocking(False)
+    sink.settimeout(10)
     with a.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:  # makes the neighbours known
         sock.sendto(b"x", ("10.9.0.2", 90))
-    wait_for(lambda: sink.recv(2000) == b"x")
+    assert sink.recv(2000) == b"x"
 
-    def received():
-        n = 0
-        try:
-            while sink.recv(2000):
-                n += 1
-        except BlockingIOError:
-            return n
+    came = []
 
-    before = values(told()[0])
+    def dropped():
+        return sum(row[1] for row in table().values())
+
+    def settled(since):
+        """Whether each of the forty was received or dropped; soft interrupts may be late."""
+        with contextlib.suppress(BlockingIOError):
+            while sink.recv(2000, socket.MSG_DONTWAIT):
+                came.append(1)
+        return len(came) + dropped() - since >= 40
+
+    before, since = values(told()[0]), dropped()
     burst(a, 40)
-    assert received() == 40
-    calm = values(told()[0])
+    wait_for(lambda: settled(since), what="forty packets")
+    assert len(came) == 40
+    came.clear()
+    calm, since = values(told()[0]), dropped()
     backlog(10, lambda: burst(a, 40))
-    came = received()
+    wait_for(lambda: settled(since), what="forty packets")
     after = values(told()[0])
     assert calm["kubeskoop_softnet_dropped"] == before["kubeskoop_softnet_dropped"]
     assert calm["kubeskoop_softnet_processed"] >= before["kubeskoop_softnet_processed"] + 40
-    assert came == 11
-    assert after["kubeskoop_softnet_dropped"] - calm["kubeskoop_softnet_dropped"] >= 40 - came
+    assert len(came) == 11
+    assert after["kubeskoop_softnet_dropped"] - calm["kubeskoop_softnet_dropped"] >= 29
     a.sh("ip link set va gso_max_segs 65535")
     sink.close()
