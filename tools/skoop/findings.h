@@ -24,8 +24,8 @@ struct value {
 
 struct row {
 	unsigned int number;
-	const char *id;
 	enum scope scope;
+	const char *id;
 	const char *title, *says, *cause, *next, *folds;
 	const char *when[CRITICAL + 1]; /* the conditions as written */
 	const char *values_text;
