@@ -157,7 +157,11 @@ class Cluster:
     cgroup, log directory), and names for further network namespaces. What runs on it sees these and nothing else.
     """
 
+    made = 0
+
     def __init__(self, pods=(), names=()):
+        Cluster.made += 1
+        self.number = Cluster.made
         self.dir = tempfile.TemporaryDirectory(prefix="skoop-cluster")
         self.root = pathlib.Path(self.dir.name)
         (self.root / "log/pods").mkdir(parents=True)
@@ -183,7 +187,7 @@ class Cluster:
         return self.children[-1]
 
     def add(self, name, tag):
-        self.spaces[name] = Netns(tag)
+        self.spaces[name] = Netns(f"{self.number}{tag}")
 
     def inside(self, name, *argv):
         done = run([*self.enter, f"--net={self.spaces[name].path}", *argv])
@@ -191,7 +195,7 @@ class Cluster:
 
     def start_pod(self, i, pod):
         namespace, name = pod.split("/")
-        uid = f"{os.getpid():08x}-0000-4000-8000-{i:012x}"
+        uid = f"{os.getpid():08x}-0000-4000-8000-{self.number:06x}{i:06x}"
         (self.root / f"log/pods/{namespace}_{name}_{uid}/main").mkdir(parents=True)
         group = cgroup_root() / "kubepods/burstable" / f"pod{uid}" / (f"{i:02x}" * 32)
         group.mkdir(parents=True)
@@ -200,7 +204,7 @@ class Cluster:
                            'echo 0 >"$0/cgroup.procs"; echo up; exec sleep infinity', group)
         assert child.stdout.readline() == "up\n"
 
-    def run(self, command, seconds=2.5):
+    def run(self, command, seconds=2):
         """
         A shell's command with the tools in its PATH; one that does not end is asked to after some seconds: bash
         becomes a command that stands alone.
