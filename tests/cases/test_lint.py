@@ -104,8 +104,9 @@ def test_format():
 def test_builds_without_a_warning(compiler, flags, tmp_path):
     env = {**os.environ, "MAKEFLAGS": ""}
     env.pop("SAN", None)
-    silent(["make", "-s", "-j2", f"BUILD={tmp_path}/build", f"CC={compiler}", f"CFLAGS={flags}", "Q=@", "all", "units"],
-           env=env)
+    done = run(["make", "-s", "-j2", f"BUILD={tmp_path}/build", f"CC={compiler}", f"CFLAGS={flags}", "all", "units"],
+               env=env, cwd=TOP, timeout=300)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert (tmp_path / "build/skoop").exists()
 
 

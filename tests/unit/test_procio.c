@@ -140,8 +140,8 @@ static void other_texts_are_refused(void **state)
 		"rchar: 1\nwchar: 1\nsyscr: 1\nsyscw: 1\nread_bytes: 1\nwrite_bytes: 1\ncancelled_write_bytes: ",
 		"rchar: -1\nwchar: 1\nsyscr: 1\nsyscw: 1\nread_bytes: 1\nwrite_bytes: 1\ncancelled_write_bytes: 1\n",
 		"rchar 1\nwchar: 1\nsyscr: 1\nsyscw: 1\nread_bytes: 1\nwrite_bytes: 1\ncancelled_write_bytes: 1\n",
-		"rchar: 18446744073709551616\nwchar: 1\nsyscr: 1\nsyscw: 1\nread_bytes: 1\nwrite_bytes: 1\n"
-		"cancelled_write_bytes: 1\n",
+		("rchar: 18446744073709551616\nwchar: 1\nsyscr: 1\nsyscw: 1\nread_bytes: 1\nwrite_bytes: 1\n"
+		 "cancelled_write_bytes: 1\n"),
 	};
 	static const char *const wrong_stat[] = {
 		"",
