@@ -47,10 +47,11 @@ while True:
         print("going", flush=True)
 """
 
-# A datagram each millisecond, echoed; lost ones are not asked for again.
+# A datagram each millisecond, echoed, with buffers that outlast a second without a CPU; all that came is read.
 ECHO = """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)  # SO_RCVBUFFORCE
 s.bind(("10.9.0.2", 6000))
 print("ready", flush=True)
 while True:
@@ -60,6 +61,7 @@ while True:
 PACED = """
 import socket, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)  # SO_RCVBUFFORCE
 s.connect(("10.9.0.2", 6000))
 s.setblocking(False)
 due = time.monotonic()
@@ -68,7 +70,8 @@ while True:
     time.sleep(max(0, due - time.monotonic()))
     try:
         s.send(b"x" * 500)
-        s.recv(2000)
+        while True:
+            s.recv(2000)
     except BlockingIOError:
         pass
 """
