@@ -2,6 +2,7 @@
 /* The forms in which the kernel prints counters below /proc, as text in memory. */
 #include "proctext.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -61,12 +62,14 @@ static int columns(const char *keys, const char *end, const char *values, pair_f
 	}
 }
 
-/* The colon of a line that starts with "Group:", NULL: it does not. */
+/* The colon of a line that starts with "Group:", letters and digits; NULL: it does not. */
 static const char *group_end(const char *line, const char *end)
 {
-	const char *colon = memchr(line, ':', (size_t)(end - line));
+	const char *p = line;
 
-	return colon == line ? NULL : colon;
+	while (p < end && isalnum((unsigned char)*p))
+		p++;
+	return p > line && p < end && *p == ':' ? p : NULL;
 }
 
 static bool group_is(const char *line, const char *colon, const char *group, size_t len)

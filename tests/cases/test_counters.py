@@ -175,7 +175,7 @@ def test_malformed(tree, probe, how):
     path = tree / "1/net" / FIRST_FILE[probe]
     text = path.read_bytes()
     path.write_bytes({"empty": b"", "cut off": text[:-3], "not numbers": text.replace(b" ", b" x"),
-                      "binary": os.urandom(50) + b"\n"}[how])
+                      "binary": b"\x7fELF\x02\x01 :\xff\x00" * 5 + b"\n"}[how])
     done = skoop(probe, *below(tree), "-o", "json", rc=1)
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1 and f"net/{FIRST_FILE[probe]}" in done.stderr
