@@ -82,7 +82,7 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZ_OBJS)
 	$(call say,FUZZER,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(MNL_LIBS)
 
-# What a fresh Debian machine lacks. `sudo make run` and `sudo make check` install it; nothing else does.
+# What a fresh Debian machine lacks. What runs and tests installs it; building and installing never do.
 BUILD_DEPS := gcc libc6-dev make pkg-config libmnl-dev
 RUN_DEPS   := $(BUILD_DEPS)
 CHECK_DEPS := $(BUILD_DEPS) bash-completion clang clang-format clang-tidy conntrack cppcheck \

@@ -65,7 +65,15 @@ def owed_table(fixtures):
                  [[probe, " ".join(r["metric"]), " ".join(r["event"])] for probe, r in rows.items()])
 
 
+def in_order(probes, fixtures):
+    """As the contract has them; those it does not have come last."""
+    lines = (fixtures / "contract.tsv").read_text().splitlines()
+    names = list(dict.fromkeys(line.split("\t")[2] for line in lines if line[0] != "#"))
+    return sorted(probes, key=lambda p: names.index(p.name) if p.name in names else len(names))
+
+
 def fill(text, top, probes):
+    probes = in_order(probes, top / "tests/fixtures")
     made = {"probes": probes_table(probes), "metrics": metrics_table(probes), "events": events_table(probes),
             "options": options_table(probes), "owed": owed_table(top / "tests/fixtures"),
             "exit": exit_table((top / "man/skoop.in").read_text(encoding="utf-8"))}

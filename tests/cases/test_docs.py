@@ -272,6 +272,21 @@ def test_readme_crontab_feeds_the_textfile_collector(cluster):
     assert 'target_pod="web-0"' in text
 
 
+def test_readme_names_what_make_can_do():
+    table = README.split("Besides these:")[1].split("\nA pod")[0]
+    targets = [t for cell in re.findall(r"^\| (`.*?) \|", table, re.M) for t in re.findall(r"`(?:sudo )?([^`]+)`", cell)]
+    assert {"make", "install-strip", "make docs", "make lint", "make vm", "bench"} <= set(targets)
+    for target in targets:
+        done = make("-n", *target.removeprefix("make").split())
+        assert done.returncode == 0 and "No rule" not in done.stderr, target
+
+
+def test_only_the_c_library_and_libmnl_are_needed():
+    for path in [BUILD / "skoop", *(BUILD / f"skoop-{t}" for t in tools())]:
+        needed = re.findall(r"NEEDED.*\[(.*?)\.so", run(["readelf", "-dW", path]).stdout)
+        assert set(needed) <= {"libc", "libmnl", "libasan", "libubsan", "libm"}, path
+
+
 def test_readme_first_command_ends_in_a_snapshot():
     (_, text), = [b for b in blocks("sh") if b[0] == "make"]
     assert [line.split("#")[0].split() for line in text.splitlines()] == [["sudo", "make", t] for t in ("run", "check")]
