@@ -155,7 +155,7 @@ def test_ingress_stands_beside_the_root(wired, kind):
 def test_every_kind_of_this_kernel(wired):
     a, b, quiet = wired
     kinds = ["pfifo", "bfifo", "pfifo_fast", "tbf rate 1gbit burst 100k limit 100k", "htb", "prio", "fq_codel", "fq",
-             "codel", "sfq", "cake", "netem delay 1ms", "hfsc", "drr", "multiq", "pie"]
+             "codel", "sfq", "cake", "netem delay 1ms", "hfsc", "drr", "pie"]
     tried = []
     for kind in kinds:
         if a.sh(f"tc qdisc replace dev va root {kind}", check=False).returncode:
