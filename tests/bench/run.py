@@ -167,12 +167,12 @@ class Bench:
         ratios = [a / b for a, b in pairs]
         hwm, syscalls = counts(ours)
         other_hwm, other_syscalls = counts(theirs) if count else (None, None)
-        met = statistics.median(ratios) <= goal and (memory is None or hwm <= memory)
+        met = "no" if statistics.median(ratios) > goal else "memory: no" if memory and hwm > memory else "yes"
         self.rows.append([
             what, f"{statistics.median(a for a, _ in pairs) * 1e3:.1f}", peer,
             f"{statistics.median(b for _, b in pairs) * 1e3:.1f}",
             f"{statistics.median(ratios):.3f} [{min(ratios):.3f}-{max(ratios):.3f}]",
-            f"{goal}" + (f", {memory} KiB" if memory else ""), "yes" if met else "no",
+            f"{goal}" + (f", {memory} KiB" if memory else ""), met,
             f"{hwm}/{dash(other_hwm)}", f"{syscalls}/{dash(other_syscalls)}"])
         print(f"{what}: {self.rows[-1][4]}", file=sys.stderr, flush=True)
 
