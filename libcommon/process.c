@@ -14,10 +14,22 @@
 static const int stop_signals[] = { SIGINT, SIGTERM, SIGHUP };
 static volatile sig_atomic_t stop;
 
+/*
+ * timeout(1) signals its child and then the child's group, so one request can come twice: a second one counts as such
+ * only some time after the first.
+ */
 static void on_stop(int sig)
 {
-	(void)sig;
-	stop = 1;
+	static volatile uint64_t asked_at;
+	uint64_t now = process_now();
+
+	if (!stop) {
+		asked_at = now;
+		stop = 1;
+	} else if (now - asked_at > NSEC_PER_SEC / 5) {
+		signal(sig, SIG_DFL);
+		raise(sig);
+	}
 }
 
 static void fd_ensure(int fd, int flags)
@@ -28,7 +40,7 @@ static void fd_ensure(int fd, int flags)
 
 void process_start(void)
 {
-	struct sigaction sa = { .sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND }, old;
+	struct sigaction sa = { .sa_handler = on_stop }, old;
 
 	fd_ensure(STDIN_FILENO, O_RDONLY);
 	fd_ensure(STDOUT_FILENO, O_RDONLY); /* writing to it says EBADF, as the closed one would */

@@ -12,7 +12,7 @@ struct pollfd;
 /*
  * Call first. Descriptors 0 and 2 that are closed become /dev/null; a closed 1 becomes one that cannot be written, so
  * that no later file is taken for it. SIGPIPE and SIGXFSZ are ignored: they show as write errors. SIGINT, SIGTERM and
- * SIGHUP ask to stop, a second one kills; those ignored at start stay ignored.
+ * SIGHUP ask to stop, one more than 200 ms later kills; those ignored at start stay ignored.
  */
 void process_start(void);
 /* Undoes what a child would inherit: call between fork and exec. Then signals end it as they do any program. */

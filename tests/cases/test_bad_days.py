@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every probe on a bad day: bad words, no privilege, targets that are not there or go, files that are not what they were."""
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -130,3 +131,25 @@ def test_valgrind_clean_after_a_stop(probe, pair, tmp_path):
         _, err = p.communicate(timeout=60)
     assert p.returncode in (0, 4), err
     assert "==" not in err, err
+
+
+def test_a_stop_asked_for_twice_at_once_is_one():
+    """timeout(1) signals its child, then the child's group."""
+    with subprocess.Popen([tool("tcp"), "-z", "-j", "0.1"], stdout=subprocess.PIPE, text=True) as p:
+        assert p.stdout.readline().endswith("}\n")
+        p.send_signal(signal.SIGTERM)
+        p.send_signal(signal.SIGTERM)
+        rest, _ = p.communicate(timeout=20)
+    assert p.returncode == 0
+    assert all(line.endswith("}") for line in rest.splitlines())
+
+
+def test_a_later_second_stop_kills():
+    """One that is stuck behind a reader who does not read can still be ended."""
+    with subprocess.Popen([tool("tcp"), "-z", "-j", "0.01"], stdout=subprocess.PIPE) as p:
+        wait_for(lambda: "pipe_write" in pathlib.Path(f"/proc/{p.pid}/wchan").read_text(), 20, "a full pipe")
+        p.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            p.wait(timeout=0.5)
+        p.send_signal(signal.SIGTERM)
+        assert p.wait(timeout=20) == -signal.SIGTERM
