@@ -42,14 +42,20 @@ def ours(ns, *args):
     return out
 
 
+def read_all(ns):
+    """Everything at once, between two equal answers of the witness; None if something moved meanwhile."""
+    theirs = witness(ns)
+    mine = ours(ns, "--tree", "-a", "-z"), ours(ns, "-a", "-z"), ours(ns, "-a")
+    return (theirs, *mine) if witness(ns) == theirs else None
+
+
 def agree(ns):
     """Every qdisc of a namespace at rest, as both say."""
-    theirs = witness(ns)
-    mine = ours(ns, "--tree", "-a", "-z")
-    assert mine == theirs
-    roots = {key[:2]: row for key, row in theirs.items() if key[3] in ("root", "ffff:fff1")}
-    assert ours(ns, "-a", "-z") == roots
-    assert ours(ns, "-a") == {key: row for key, row in roots.items() if key[1] != "noqueue"}
+    theirs, tree, roots, default = wait_for(lambda: read_all(ns), timeout=30, what="qdiscs at rest")
+    assert tree == theirs
+    expected = {key[:2]: row for key, row in theirs.items() if key[3] in ("root", "ffff:fff1")}
+    assert roots == expected
+    assert default == {key: row for key, row in expected.items() if key[1] != "noqueue"}
     return theirs
 
 
