@@ -3,13 +3,8 @@
 #include "probe.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <linux/capability.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include "caps.h"
 #include "describe.h"
@@ -77,15 +72,13 @@ static void judge(struct life *l, const struct tally *sum)
 	const struct probe *p = l->probe;
 	/* What needs no capability elsewhere needs one to get into a namespace without processes. */
 	uint64_t enter = p->caps ? p->caps : CAP_TO_MASK(CAP_SYS_ADMIN);
-	uint64_t caps = 0, things = out_denied_count(l->out, &caps);
 	bool partly = sum->read > 0;
 
-	if ((sum->denied || things) && !l->named_denied && l->opt.verbosity > MSG_QUIET) {
+	if (sum->denied && !l->named_denied && l->opt.verbosity > MSG_QUIET) {
 		l->named_denied = true;
-		if (sum->denied)
-			caps_report(enter, "%zu of %zu network namespaces %s", sum->denied,
-				    sum->denied + sum->read + sum->absent,
-				    partly ? "skipped" : "cannot be read");
+		caps_report(enter, "%zu of %zu network namespaces %s", sum->denied,
+			    sum->denied + sum->read + sum->absent,
+			    partly ? "skipped" : "cannot be read");
 	}
 	if (l->rounds || partly)
 		return;
