@@ -106,7 +106,7 @@ void field_text(const struct out *o, const struct field *f, const void *record, 
 		break;
 	case F_ENUM:
 		v = field_uint(f, record);
-		named(b, f->names ? f->names(v) : NULL, v);
+		named(b, f->names ? f->names(out_kernel(o), v) : NULL, v);
 		break;
 	case F_SYMBOL: symbol_text(o, field_uint(f, record), b); break;
 	case F_STAGES:

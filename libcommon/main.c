@@ -201,7 +201,7 @@ static int life_run(struct life *l)
 	}
 	l->start = process_now();
 	if (p->run)
-		code = p->run(p, &l->opt, l->out);
+		code = p->run(p, &l->opt, l->finder, l->out);
 	else
 		code = life_code(l, rounds_run(l));
 	closed = out_close(l->out);

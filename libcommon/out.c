@@ -35,8 +35,9 @@ struct out {
 	uint64_t events;
 	uint64_t offset,
 		offset_at; /* CLOCK_REALTIME - CLOCK_MONOTONIC, and when that was looked up */
-	const char *(*symbol)(void *arg, uint64_t address);
-	void *symbol_arg;
+	struct kernel *kernel;
+	const char *(*symbol)(struct kernel *k, uint64_t address);
+	const char *mode;
 
 	struct told told;
 };
@@ -402,15 +403,31 @@ const struct out_env *out_env(const struct out *o)
 	return &o->env;
 }
 
-void out_set_symbols(struct out *o, const char *(*symbol)(void *arg, uint64_t address), void *arg)
+void out_set_kernel(struct out *o, struct kernel *k,
+		    const char *(*symbol)(struct kernel *k, uint64_t address))
 {
+	o->kernel = k;
 	o->symbol = symbol;
-	o->symbol_arg = arg;
+}
+
+void out_set_mode(struct out *o, const char *mode)
+{
+	o->mode = mode;
+}
+
+const struct kernel *out_kernel(const struct out *o)
+{
+	return o->kernel;
+}
+
+const char *out_mode(const struct out *o)
+{
+	return o->mode;
 }
 
 const char *out_symbol(const struct out *o, uint64_t address)
 {
-	return o->symbol ? o->symbol(o->symbol_arg, address) : NULL;
+	return o->symbol ? o->symbol(o->kernel, address) : NULL;
 }
 
 struct out_header *out_header(const struct out *o)

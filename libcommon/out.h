@@ -91,8 +91,14 @@ int out_fd(const struct out *o);
 /* Closes and checks; 0 or -errno after one msg_error. */
 int out_close(struct out *o);
 
-/* Names for kernel addresses in events; NULL: no name. The text is used before the next call. */
-void out_set_symbols(struct out *o, const char *(*symbol)(void *arg, uint64_t address), void *arg);
+/*
+ * Names for what events have as numbers: k is handed to fields' `names` and to `symbol`, which names a kernel address
+ * (NULL: no name; the text is used before the next call).
+ */
+void out_set_kernel(struct out *o, struct kernel *k,
+		    const char *(*symbol)(struct kernel *k, uint64_t address));
+/* The reduced mode the probe runs in: JSON records carry it as `mode`. A constant string. */
+void out_set_mode(struct out *o, const char *mode);
 
 /* The world around, as out_open finds it. */
 struct out_env {
@@ -154,6 +160,9 @@ const struct options *out_options(const struct out *o);
 const struct out_env *out_env(const struct out *o);
 /* "nf_hook_slow+0xab [nf_tables]", NULL: unknown. Valid until the next call. */
 const char *out_symbol(const struct out *o, uint64_t address);
+/* As told by out_set_kernel and out_set_mode, else NULL. */
+const struct kernel *out_kernel(const struct out *o);
+const char *out_mode(const struct out *o);
 
 /* What a format with a header line has written so far. */
 struct out_header {

@@ -31,6 +31,10 @@ static void add_probe(struct buf *b, const struct out *o)
 {
 	buf_str(b, ",\"probe\":");
 	add_text(b, out_probe(o)->name);
+	if (out_mode(o)) {
+		buf_str(b, ",\"mode\":");
+		add_text(b, out_mode(o));
+	}
 }
 
 static void add_labels(struct buf *b, const struct target *t, const struct label *labels)

@@ -10,9 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
+struct kernel;
+struct options;
 struct out;
 struct target;
-struct options;
+struct target_finder;
+struct tracing;
 
 /* COUNTER only grows while its object lives; GAUGE is a level now. */
 enum metric_type { COUNTER, GAUGE };
@@ -47,6 +51,11 @@ struct metric {
 	enum metric_scope scope;
 	unsigned int flags;
 	struct advice advice;
+	/*
+	 * Of a counter of the kernel half whose key has a `label`: that label's name, and the text of its value.
+	 */
+	const char *label;
+	void (*label_text)(const struct kernel *k, uint64_t value, struct buf *b);
 };
 
 /* A further label of one sample, beside the target's three; a list ends with a NULL name. */
@@ -74,7 +83,7 @@ enum field_type {
 	F_ADDR,   /* 16 bytes in network order; v4-mapped is shown as IPv4 */
 	F_PORT,   /* u16, host order */
 	F_STATE,  /* u8, a TCP state's name */
-	F_ENUM,   /* u32, named by `names` */
+	F_ENUM,   /* unsigned, size 1, 2, 4 or 8, named by `names` */
 	F_SYMBOL, /* u64, a kernel address: symbol+offset [module] */
 	F_STAGES, /* u64[] of ns, named by the field's `stages`, ~0 = stage without a stamp */
 	F_STACK   /* u64[], kernel addresses ended by 0; shown with -K */
@@ -84,14 +93,29 @@ struct field {
 	const char *name;
 	enum field_type type;
 	uint16_t offset, size;
-	const char *const *stages;            /* F_STAGES: names in path order, NULL-terminated */
-	const char *(*names)(uint64_t value); /* F_ENUM: NULL where the value has no name */
+	const char *help;          /* what it says */
+	const char *const *stages; /* F_STAGES: names in path order, NULL-terminated */
+	/* F_ENUM: NULL where the value has no name. k: the running kernel, NULL where it was not asked. */
+	const char *(*names)(const struct kernel *k, uint64_t value);
 };
 #define FIELD(record, member, type_)                                                               \
 	.name = #member, .type = (type_), .offset = offsetof(struct record, member),               \
 	.size = sizeof(((struct record *)0)->member)
 
-/* An option of the probe's own; the value lands in *value. */
+/*
+ * A value of an enum field that is worth explaining: why a packet was dropped, why a connection was reset. Names as the
+ * kernel has them, without the prefix that all of them share.
+ */
+struct reason {
+	const char *name;
+	const char *kernels; /* which kernels have it, where not all with such an enum: "6.12 and later" */
+	struct advice advice;
+};
+
+/*
+ * An option of the probe's own; the value lands in *value, and in the kernel half's constant `knob_<name>`
+ * (dashes as underscores) where there is one.
+ */
 enum knob_type {
 	KNOB_FLAG,     /* bool */
 	KNOB_NUMBER,   /* uint64_t in [min, max] */
@@ -125,7 +149,9 @@ struct probe {
 	const struct metric *metrics; /* in the contract's order, ended by {} */
 	const struct event *events;
 	const struct field *fields;
+	const struct reason *reasons;
 	const struct knob *knobs;
+	const struct tracing *tracing; /* the kernel half (libcommon/bpf.h), together with .run = bpf_probe_run */
 
 	/*
 	 * Checks what a knob's type cannot (options that exclude each other). Returns 0, or -EINVAL after one
@@ -141,7 +167,8 @@ struct probe {
 	/* The machine's own values, once a round; `host` is the host's target, or the own one where that is unknown. */
 	int (*collect_host)(const struct target *host, struct out *o);
 	/* A probe that traces: takes over after options and targets are ready, returns an exit code. */
-	int (*run)(const struct probe *p, const struct options *opt, struct out *o);
+	int (*run)(const struct probe *p, const struct options *opt, struct target_finder *f,
+		   struct out *o);
 };
 
 int probe_main(int argc, char **argv, const struct probe *p);

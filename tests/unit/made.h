@@ -48,8 +48,9 @@ struct made_event {
 	uint64_t big;
 };
 
-static const char *made_reason(uint64_t value)
+static const char *made_reason(const struct kernel *k, uint64_t value)
 {
+	(void)k;
 	return value == 5 ? "NO_SOCKET" : NULL;
 }
 
@@ -120,9 +121,10 @@ static inline void made_clock(clockid_t id, struct timespec *ts)
 	*ts = (struct timespec){ (time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC) };
 }
 
-static inline const char *made_symbol(void *arg, uint64_t address)
+static inline const char *made_symbol(struct kernel *k, uint64_t address)
 {
-	return address == 0xffffffff81000010 ? arg : NULL;
+	(void)k;
+	return address == 0xffffffff81000010 ? "nf_hook_slow+0x10 [x]" : NULL;
 }
 
 /* An output whose data lands in a file to be read back. */
@@ -144,7 +146,7 @@ static inline void made_open(struct made *m, const struct probe *p)
 	assert_int_equal(out_open(p, &m->opt, &m->o), 0);
 	m->env = (struct out_env){ .clock = made_clock, .fd = copy, .width = 80, .height = 24 };
 	out_set_env(m->o, &m->env);
-	out_set_symbols(m->o, made_symbol, (void *)"nf_hook_slow+0x10 [x]");
+	out_set_kernel(m->o, NULL, made_symbol);
 }
 
 /* What was written so far. */
