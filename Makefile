@@ -10,6 +10,7 @@ RELEASED   := 2026-11-25
 BUILD      ?= build
 CC         ?= cc
 CLANG      ?= clang
+BPFTOOL    ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 PKG_CONFIG ?= pkg-config
 PYTHON     ?= /usr/bin/python3
 
@@ -30,13 +31,21 @@ ifdef SAN
 BUILD   := build/san
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 endif
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DSKOOP_VERSION='"$(VERSION)"' -I. $(WARNINGS) \
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DSKOOP_VERSION='"$(VERSION)"' -I. -I$(BUILD) $(WARNINGS) \
 	     $(shell $(PKG_CONFIG) --cflags libmnl) $(SANFLAGS) $(CFLAGS)
 MNL_LIBS   = $(shell $(PKG_CONFIG) --libs libmnl)
+BPF_LIBS   = $(shell $(PKG_CONFIG) --libs libbpf)
+# VMLINUX_H: a full dump of a kernel's types in place of bpf/vmlinux.h.
+BPF_ARCH   = $(subst x86_64,x86,$(subst aarch64,arm64,$(shell uname -m)))
+BPF_CFLAGS = -g -O2 --target=bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Wno-missing-declarations -D__TARGET_ARCH_$(BPF_ARCH) \
+	     -I. -idirafter /usr/include/$(shell $(CC) -print-multiarch) $(if $(VMLINUX_H),-DSKOOP_VMLINUX_DUMP='"$(VMLINUX_H)"')
 
 # A probe is a file in tools/; the dispatcher is skoop.c with its rooms in tools/skoop/.
 PROBES := $(patsubst tools/%.c,%,$(filter-out tools/skoop.c,$(wildcard tools/*.c)))
+# Those with a kernel half, bpf/PROBE.bpf.c, are linked with libbpf, the others are not.
+TRACING := $(patsubst bpf/%.bpf.c,%,$(wildcard bpf/*.bpf.c))
 TOOLS  := $(PROBES:%=$(BUILD)/skoop-%)
+TRACERS := $(TRACING:%=$(BUILD)/skoop-%)
 SKOOP_OBJS := $(patsubst %.c,$(BUILD)/%.o,tools/skoop.c $(wildcard tools/skoop/*.c))
 COMMON_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard libcommon/*.c))
 COMMON := $(BUILD)/libcommon.a
@@ -55,9 +64,20 @@ $(COMMON): $(COMMON_OBJS)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
+$(TRACERS): LIBS = $(BPF_LIBS)
 $(TOOLS): $(BUILD)/skoop-%: $(BUILD)/tools/%.o $(COMMON)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(MNL_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(MNL_LIBS)
+
+# The kernel half: clang makes the object, bpftool the header that carries it into the tool.
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@.part && mv $@.part $@
+$(TRACING:%=$(BUILD)/tools/%.o): $(BUILD)/tools/%.o: $(BUILD)/bpf/%.skel.h
 
 $(BUILD)/skoop: $(SKOOP_OBJS) $(COMMON)
 	$(call say,LINK,$@)
@@ -83,7 +103,7 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZ_OBJS)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(MNL_LIBS)
 
 # What a fresh Debian machine lacks. What runs and tests installs it; building and installing never do.
-BUILD_DEPS := gcc libc6-dev make pkg-config libmnl-dev
+BUILD_DEPS := bpftool clang gcc libbpf-dev libc6-dev libelf-dev libmnl-dev make pkg-config
 RUN_DEPS   := $(BUILD_DEPS)
 CHECK_DEPS := $(BUILD_DEPS) bash-completion clang clang-format clang-tidy conntrack cppcheck \
 	      busybox-static cpio devscripts e2fsprogs fish iperf3 iproute2 iputils-ping ipvsadm jq libclang-rt-dev libcmocka-dev kmod lsof mandoc man-db nftables \

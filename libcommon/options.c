@@ -22,6 +22,8 @@ enum {
 	KEY_NODE,
 	KEY_COLOR,
 	KEY_EXPLAIN,
+	KEY_BUFFER,
+	KEY_HOOKS,
 	KEY_DESCRIBE,
 	KEY_FRAMED,
 	KEY_TARGETS,
@@ -29,7 +31,7 @@ enum {
 };
 
 /* Who has an option. */
-enum { FOR_ALL, FOR_PROBE, FOR_EVENTS };
+enum { FOR_ALL, FOR_PROBE, FOR_EVENTS, FOR_STACKS, FOR_LATENCY, FOR_TRACING };
 
 static const char *const format_words[] = { "table", "json", "prom", "openmetrics", "tsv", NULL };
 static const char *const color_words[] = { "auto", "always", "never", NULL };
@@ -69,11 +71,13 @@ static const struct {
 	{ { 'T', "timestamp", NULL, "Local time in the first column of tables", group_output }, FOR_PROBE },
 	{ { KEY_COLOR, "color", "WHEN", "auto, always or never", group_output, color_words,
 	    .optional = true }, FOR_ALL },
-	{ { 'K', "stack", NULL, "Kernel stacks of events", group_output }, FOR_EVENTS },
-	{ { 'D', "dist", NULL, "Histograms", group_output }, FOR_EVENTS },
+	{ { 'K', "stack", NULL, "Kernel stacks of events", group_output }, FOR_STACKS },
+	{ { 'D', "dist", NULL, "Histograms", group_output }, FOR_LATENCY },
 	{ { 'd', "duration", "SECS", "Stop after SECS; without INTERVAL the growth over SECS", group_run }, FOR_PROBE },
 	{ { 'e', "max-events", "N", "Stop after N events", group_run }, FOR_EVENTS },
-	{ { 't', "threshold", "DUR", "Print events past DUR (ns us ms s)", group_run }, FOR_EVENTS },
+	{ { 't', "threshold", "DUR", "Print events past DUR (ns us ms s)", group_run }, FOR_LATENCY },
+	{ { KEY_BUFFER, "buffer", "KIB", "Size of the buffer for events, a power of two (512)", group_run }, FOR_TRACING },
+	{ { KEY_HOOKS, "hooks", "LIST", "Kinds of hooks to choose from: tp_btf,fentry,fexit,kprobe", group_run }, FOR_TRACING },
 	{ { 'E', "exit-status", NULL, "Exit with 10 if a counter grew or an event was seen", group_run }, FOR_PROBE },
 	{ { KEY_EXPLAIN, "explain", "NAME", "What a metric or event of this probe means", group_run,
 	    .complete = "metric" }, FOR_PROBE },
@@ -84,10 +88,24 @@ static const struct {
 };
 /* clang-format on */
 
+static bool has_stack(const struct probe *p)
+{
+	for (const struct field *f = p->fields; f && f->name; f++)
+		if (f->type == F_STACK)
+			return true;
+	return false;
+}
+
 static bool has_option(const struct probe *p, int who)
 {
 	if (who == FOR_EVENTS)
 		return p->events;
+	if (who == FOR_STACKS)
+		return has_stack(p);
+	if (who == FOR_LATENCY)
+		return p->threshold;
+	if (who == FOR_TRACING)
+		return p->tracing;
 	return who == FOR_ALL || p->metrics || p->events;
 }
 
@@ -230,6 +248,28 @@ static const char *node_name(const char *text)
 	return text;
 }
 
+/* What the kernel takes as the size of a ring buffer: whole pages, a power of two. */
+static uint64_t buffer_bytes(const char *text)
+{
+	uint64_t kib;
+
+	if (parse_u64(text, 4, 1 << 20, &kib) || kib & (kib - 1))
+		usage("--buffer takes a power of two from 4 to 1048576 KiB, not '%s'", text);
+	return kib << 10;
+}
+
+static const char *hook_kinds(const char *text)
+{
+	static const char *const kinds[] = { "tp_btf", "fentry",    "fexit",
+					     "kprobe", "kretprobe", NULL };
+	auto_free char *copy = strdup(text);
+	char *rest = copy;
+
+	for (const char *kind; rest && (kind = strsep(&rest, ","));)
+		word("hooks", kinds, kind);
+	return text;
+}
+
 /* clang-format off */
 static bool parse_target(int key, char *text, struct target_options *t)
 {
@@ -282,6 +322,8 @@ static bool parse_run(int key, char *text, struct options *opt)
 			usage("--threshold takes a duration such as 100ms, not '%s'", text);
 		return true;
 	case 'E': opt->exit_status = true; return true;
+	case KEY_BUFFER: opt->buffer = buffer_bytes(text); return true;
+	case KEY_HOOKS: opt->hooks = hook_kinds(text); return true;
 	case KEY_EXPLAIN: opt->explain = text; return true;
 	case KEY_DESCRIBE: opt->describe = true; return true;
 	case KEY_FRAMED: opt->framed = true; return true;

@@ -24,6 +24,8 @@ struct options {
 	uint64_t duration;   /* ns, 0: none */
 	uint64_t max_events; /* 0: no limit */
 	uint64_t threshold;  /* ns, THRESHOLD_DEFAULT: each event's own */
+	uint64_t buffer;     /* bytes of the event buffer, 0: the usual size */
+	const char *hooks;   /* kinds of hooks to choose from, NULL: all */
 	bool timestamp, no_header, zeros, stack, dist, exit_status;
 	int verbosity; /* enum msg_level */
 	enum color_mode color;

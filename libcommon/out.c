@@ -40,6 +40,7 @@ struct out {
 	const char *mode;
 
 	struct told told;
+	struct target unknown; /* who has what belongs to no known namespace */
 };
 
 static const struct out_ops *const formats[] = {
@@ -104,9 +105,18 @@ const struct metric *out_extra(struct out *o, const char *key, size_t key_len,
 	return samples_extra(o->samples, key, key_len, like);
 }
 
+/* Any target's node is the machine's. */
+static const char *node_of(const struct targets *ts)
+{
+	const struct target *t = ts->host ? ts->host : ts->own ? ts->own : ts->n ? ts->v : NULL;
+
+	return t ? t->node : "-";
+}
+
 void out_round(struct out *o, const struct targets *ts)
 {
 	o->targets = ts;
+	o->unknown.node = node_of(ts);
 	o->env.clock(CLOCK_REALTIME, &o->ts);
 	o->at = clock_ns(o, CLOCK_MONOTONIC);
 	samples_begin(o->samples);
@@ -156,7 +166,7 @@ int out_flush(struct out *o, bool show)
 /* ---- events ---- */
 
 /* With an interval the counters take the events' place; only JSON tells its records apart. */
-static bool events_shown(const struct out *o)
+bool out_shows_events(const struct out *o)
 {
 	return o->ops->event && !o->opt->write && (!o->opt->interval || o->opt->format == OUT_JSON);
 }
@@ -177,18 +187,19 @@ static struct timespec event_time(struct out *o, uint64_t mono_ns)
 /* The labels of an event whose namespace is not among the targets. */
 static struct target unknown_target(const struct out *o, uint32_t netns, char name[32])
 {
-	const struct targets *ts = o->targets;
-	const struct target *known = NULL;
+	struct target t = o->unknown;
 
-	if (ts)
-		known = ts->host ? ts->host : ts->own ? ts->own : ts->n ? ts->v : NULL;
-	if (netns)
-		snprintf(name, 32, "netns:%" PRIu32, netns);
-	else
-		snprintf(name, 32, "netns:unknown");
-	return (struct target){
-		.node = known ? known->node : "-", .namespace = "-", .pod = name, .netns = netns
-	};
+	if (!netns)
+		return t;
+	snprintf(name, 32, "netns:%" PRIu32, netns);
+	t.pod = name;
+	t.netns = netns;
+	return t;
+}
+
+const struct target *out_unknown_target(const struct out *o)
+{
+	return &o->unknown;
 }
 
 void out_event(struct out *o, const struct target *t, const void *record, size_t size)
@@ -198,7 +209,8 @@ void out_event(struct out *o, const struct target *t, const void *record, size_t
 	struct timespec ts;
 	char name[32];
 
-	if (o->err || !events_shown(o) || (o->opt->max_events && o->events >= o->opt->max_events))
+	if (o->err || !out_shows_events(o) ||
+	    (o->opt->max_events && o->events >= o->opt->max_events))
 		return;
 	if (size >= sizeof(h))
 		h = event_header(record);
@@ -296,7 +308,8 @@ static void out_free(struct out *o)
 /* Who carries the output on learns what is to come. */
 static int greet(struct out *o)
 {
-	buf_printf(&o->buf, "\fskoop %s\n", o->event_types && events_shown(o) ? "stream" : "rounds");
+	buf_printf(&o->buf, "\fskoop %s\n",
+		   o->event_types && out_shows_events(o) ? "stream" : "rounds");
 	return write_rendered(o);
 }
 
@@ -322,6 +335,7 @@ int out_open(const struct probe *p, const struct options *opt, struct out **out)
 	o->opt = opt;
 	o->ops = formats[opt->format];
 	o->env = out_look_around(opt);
+	o->unknown = (struct target){ .node = "-", .namespace = "-", .pod = "netns:unknown" };
 	while (p->events && p->events[o->event_types].name)
 		o->event_types++;
 	err = opt->framed ? greet(o) : 0;

@@ -76,6 +76,10 @@ void out_round(struct out *o, const struct targets *ts);
 int out_flush(struct out *o, bool show);
 /* Drops a round that failed. */
 void out_abort(struct out *o);
+/* Whether this run shows events as they come: not in an exposition, nor where rounds take their place. */
+bool out_shows_events(const struct out *o);
+/* Who has what belongs to no known namespace. Lives as long as o. */
+const struct target *out_unknown_target(const struct out *o);
 /* Whether something was observed: an event printed or a counter grown (-E). */
 bool out_observed(const struct out *o);
 /* Whether out_alarm was called. */

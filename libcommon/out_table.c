@@ -174,7 +174,11 @@ static void wide_rows(struct view *v)
 	size_t n = 0, from = 0;
 
 	for (size_t i = 0; i < v->r->nsamples; i++) {
-		if (i && v->r->samples[i].metric == v->r->samples[i - 1].metric)
+		const struct sample *s = &v->r->samples[i];
+
+		if (i && s->metric == v->r->samples[i - 1].metric)
+			continue;
+		if (s->metric->flags & M_SELF && !moved(v, s) && !out_options(v->o)->zeros)
 			continue;
 		metrics[n] = v->r->samples[i].metric;
 		table_column(&v->t, metrics[n++]->name, COL_RIGHT, 0);

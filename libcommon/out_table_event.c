@@ -6,6 +6,7 @@
 
 #include "field.h"
 #include "format.h"
+#include "options.h"
 #include "target.h"
 
 /* Room for what is usual. */
@@ -19,6 +20,12 @@ static const struct {
 	[F_SYMBOL] = { 0, 24 },      [F_STAGES] = { COL_WHOLE, 0 }, [F_STACK] = { 0, 0 },
 };
 
+/* Whether the field is a cell of the line: a stack stands below it. */
+static bool in_row(const struct out *o, const struct field *f)
+{
+	return f->type != F_STACK && (!f->detail || out_options(o)->verbosity >= MSG_VERBOSE);
+}
+
 static void event_columns(const struct out *o, struct table *t)
 {
 	const struct field *f = out_probe(o)->fields;
@@ -31,9 +38,8 @@ static void event_columns(const struct out *o, struct table *t)
 	table_column(t, "event", COL_WHOLE, longest);
 	table_column(t, "namespace", 0, 12);
 	table_column(t, "pod", 0, 16);
-	table_column(t, "cpu", COL_RIGHT, 3);
 	for (; f && f->name; f++)
-		if (f->type != F_STACK)
+		if (in_row(o, f))
 			table_column(t, f->name, field_columns[f->type].flags,
 				     field_columns[f->type].width);
 }
@@ -105,10 +111,8 @@ void table_event(const struct out *o, const struct target *target, const struct 
 	table_str(&t, out_probe(o)->events[h.type].name);
 	table_str(&t, target->namespace);
 	table_str(&t, target->pod);
-	buf_u64(table_cell(&t), h.cpu);
-	table_end(&t);
 	for (size_t i = 0; fields && fields[i].name; i++)
-		if (fields[i].type != F_STACK)
+		if (in_row(o, &fields[i]))
 			event_cell(o, &fields[i], record, field_known(record, i), &t);
 	screen_print(o, &t, b);
 	for (size_t i = 0; fields && fields[i].name; i++)

@@ -30,6 +30,7 @@ enum metric_flags {
 	M_ALL = 2,    /* beyond the contract, shown with -a, or by an option of its own */
 	M_SIGNED = 4, /* the kernel prints it signed (-1: no limit) */
 	M_DROP = 8,   /* growth is data lost or a connection refused: what --drops shows */
+	M_SELF = 32, /* about the probe itself: in tables only once it has moved; last in its list */
 	M_U32 = 16 /* the kernel counts it in 32 bits, or it is a sum of such: it goes on where they wrap */
 };
 
@@ -94,6 +95,7 @@ struct field {
 	enum field_type type;
 	uint16_t offset, size;
 	const char *help;          /* what it says */
+	bool detail;               /* too much for a line of a table: there with -v only */
 	const char *const *stages; /* F_STAGES: names in path order, NULL-terminated */
 	/* F_ENUM: NULL where the value has no name. k: the running kernel, NULL where it was not asked. */
 	const char *(*names)(const struct kernel *k, uint64_t value);
@@ -151,7 +153,9 @@ struct probe {
 	const struct field *fields;
 	const struct reason *reasons;
 	const struct knob *knobs;
-	const struct tracing *tracing; /* the kernel half (libcommon/bpf.h), together with .run = bpf_probe_run */
+	uint64_t threshold; /* ns, from which its events are printed without -t; 0: they are no matter of time */
+	const struct tracing *
+		tracing; /* the kernel half (libcommon/bpf.h), together with .run = bpf_probe_run */
 
 	/*
 	 * Checks what a knob's type cannot (options that exclude each other). Returns 0, or -EINVAL after one

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where kernels differ in their types. Each entry: what changed, since when, and when it may go. Numbers of arguments
+ * are not here: libcommon tells them as args_<hook>, and the verifier removes the branches they rule out.
+ */
+#ifndef SKOOP_COMPAT_BPF_H
+#define SKOOP_COMPAT_BPF_H
+
+#include "vmlinux.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/*
+ * The time a connection's timer runs out at moved into the timer itself after 6.12. May go with 5.10, whose Fast Open
+ * resends it tells from probes.
+ */
+struct inet_connection_sock___timeout {
+	unsigned long icsk_timeout;
+};
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the kernel half of every probe shares with libcommon: keys of the common maps. */
+#ifndef SKOOP_SHARED_H
+#define SKOOP_SHARED_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+/* Of the map `counters`; the value is a __u64 for each CPU. */
+struct counter_key {
+	__u32 netns;  /* inode number, 0: unknown, or a value of the machine */
+	__u32 metric; /* index into the probe's metrics[] */
+	__u64 label;  /* what metric.label_text names; 0 where it has none */
+};
+
+/* Index into the array `lost`. */
+enum lost_where {
+	LOST_RINGBUF, /* no room for an event */
+	LOST_MAP,     /* no room in a table */
+	LOST_RATE,    /* not told, by --rate-limit */
+	NLOST
+};
+
+#define STACK_DEPTH 48
+
+#endif

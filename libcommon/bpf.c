@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The life of a probe that traces: events as they come, counters at intervals, and an end at which nothing is missing. */
+#include "bpf.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/event.h"
+#include "bpf_run.h"
+#include "options.h"
+#include "out.h"
+#include "process.h"
+#include "target.h"
+#include "target_pass.h"
+
+/* How many events in a row may keep the loop from its other duties. */
+#define BATCH 4096
+#define RECORD_MAX 2048
+
+struct kernel *bpf_run_kernel(struct bpf_run *r)
+{
+	return r->kernel;
+}
+
+const struct targets *bpf_run_targets(struct bpf_run *r)
+{
+	return r->targets;
+}
+
+/* ---- targets ---- */
+
+static bool selecting(const struct bpf_run *r)
+{
+	return r->opt->target.nselectors && !r->opt->target.all;
+}
+
+/* The namespaces the kernel half lets through. One that is gone keeps its entry: its number is not used again soon. */
+static void admit(struct bpf_run *r)
+{
+	int fd = bpf_run_map(r, "targets");
+	const uint8_t yes = 1;
+
+	for (size_t i = 0; selecting(r) && i < r->targets->n; i++) {
+		uint32_t netns = (uint32_t)r->targets->v[i].netns;
+
+		if (r->targets->v[i].selected && netns)
+			bpf_map_update_elem(fd, &netns, &yes, BPF_ANY);
+	}
+}
+
+/* Looks at the machine's namespaces again; what was known before stays known for events that come late. */
+static int search(struct bpf_run *r)
+{
+	struct targets *fresh;
+	int err = 0;
+
+	/* The first ones may have been found already, by who started several probes. */
+	if (r->searched_at || !r->opt->given || targets_take(STDIN_FILENO, r->finder, &fresh))
+		err = targets_load(r->finder, &fresh);
+	if (err)
+		return err;
+	out_round(r->out, fresh);
+	targets_free(r->old);
+	r->old = r->targets;
+	r->targets = fresh;
+	r->searched_at = process_now();
+	if (r->object)
+		admit(r);
+	return 0;
+}
+
+/*
+ * The target of an event's namespace. One not seen before is looked for at once, but a number that nothing is found for
+ * makes the next search wait twice as long.
+ */
+static const struct target *target_of(struct bpf_run *r, uint32_t netns)
+{
+	const struct target *t = bpf_run_target(r, netns);
+
+	if (t || !netns || process_now() - r->searched_at < r->patience)
+		return t;
+	if (search(r))
+		return NULL;
+	t = bpf_run_target(r, netns);
+	if (t)
+		r->patience = NSEC_PER_SEC / 10;
+	else if (r->patience < 16 * NSEC_PER_SEC)
+		r->patience *= 2;
+	return t;
+}
+
+/* ---- events ---- */
+
+/* A stack begins with the tracing machinery; what the reader wants begins where the kernel was. */
+static void trim_stack(struct bpf_run *r, const struct field *f, char *record)
+{
+	size_t n = f->size / sizeof(uint64_t), from = 0;
+	uint64_t frames[STACK_DEPTH];
+
+	memcpy(frames, record + f->offset, f->size);
+	while (from < n && frames[from]) {
+		const char *name = kernel_function(r->kernel, frames[from]);
+
+		if (!name || (strncmp(name, "bpf_", 4) && strncmp(name, "__bpf_", 6) &&
+			      strncmp(name, "__traceiter_", 12) && strncmp(name, "trace_", 6)))
+			break;
+		from++;
+	}
+	memset(record + f->offset, 0, f->size);
+	memcpy(record + f->offset, frames + from, (n - from) * sizeof(*frames));
+}
+
+static int on_event(void *arg, void *data, size_t size)
+{
+	struct bpf_run *r = arg;
+	char record[RECORD_MAX];
+	struct event_header h;
+
+	if (size < sizeof(h) || size > sizeof(record)) {
+		msg_error("the kernel half sent a record of %zu bytes", size);
+		return -EBADMSG;
+	}
+	memset(record, 0, sizeof(record));
+	memcpy(record, data, size);
+	memcpy(&h, record, sizeof(h));
+	for (size_t i = 0; r->opt->stack && r->probe->fields[i].name; i++)
+		if (r->probe->fields[i].type == F_STACK && h.known >> i & 1)
+			trim_stack(r, &r->probe->fields[i], record);
+	out_event(r->out, target_of(r, h.netns), record, size);
+	if (out_error(r->out))
+		return out_error(r->out);
+	if (r->opt->max_events && out_events(r->out) >= r->opt->max_events)
+		return -ECANCELED;
+	return --r->budget ? 0 : -EAGAIN;
+}
+
+/* ---- rounds ---- */
+
+static int round_run(struct bpf_run *r, bool show)
+{
+	int err = search(r);
+
+	if (!err && r->tracing->refresh)
+		err = r->tracing->refresh(r);
+	if (!err)
+		err = bpf_run_counters(r);
+	return err ? err : out_flush(r->out, show);
+}
+
+/* Counters at the end of a run without rounds: not behind events in columns of their own. */
+static bool final_counters(const struct bpf_run *r)
+{
+	enum out_format f = r->opt->format;
+
+	if (!r->probe->metrics || r->opt->interval)
+		return false;
+	return !r->probe->events || f == OUT_JSON || f == OUT_PROM || f == OUT_OPENMETRICS ||
+	       r->opt->write || (f == OUT_TABLE && !r->opt->max_events);
+}
+
+/* ---- the loop ---- */
+
+struct loop {
+	struct bpf_run *run;
+	struct ring_buffer *ring;
+	uint64_t start, due, end,
+		tick; /* the next round, the end, and when lost events and targets are looked at */
+	uint64_t rounds;
+	bool told; /* the last thing done was a round */
+};
+
+/* A stop that is no failure. */
+static bool is_end(int err)
+{
+	return err == -EINTR || err == -ETIME || err == -ECANCELED;
+}
+
+/* What has become due. 0 to go on; -ETIME: the run is over. */
+static int duties(struct loop *l, uint64_t now)
+{
+	struct bpf_run *r = l->run;
+	int err = 0;
+
+	l->told = false;
+	if (now >= l->tick) {
+		bpf_run_tell_lost(r);
+		l->tick = now + NSEC_PER_SEC;
+		if (selecting(r) && now - r->searched_at >= 2 * NSEC_PER_SEC)
+			err = search(r);
+		if (!err && r->tracing->refresh)
+			err = r->tracing->refresh(r);
+	}
+	if (!err && now >= l->due) {
+		err = round_run(r, true);
+		l->told = true;
+		l->due += ((now - l->due) / r->opt->interval + 1) * r->opt->interval;
+		if (!err && r->opt->count && ++l->rounds >= r->opt->count)
+			return -ETIME;
+	}
+	if (!err && now >= l->end)
+		return -ETIME;
+	return err ? err : out_error(r->out);
+}
+
+static uint64_t earliest(const struct loop *l)
+{
+	uint64_t due = l->due < l->end ? l->due : l->end;
+
+	return due < l->tick ? due : l->tick;
+}
+
+/* Waits for events, the reader's leaving, a signal, or what is due next. */
+static int step(struct loop *l)
+{
+	struct pollfd fds[2] = { { .fd = ring_buffer__epoll_fd(l->ring), .events = POLLIN },
+				 { .fd = out_fd(l->run->out) } };
+	int n = process_poll(fds, ARRAY_SIZE(fds), earliest(l), false);
+
+	if (n == -EINTR)
+		return process_stopping() ? -EINTR : 0;
+	if (n > 0 && fds[1].revents & (POLLERR | POLLHUP))
+		return -EPIPE;
+	if (n < 0)
+		return n;
+	l->run->budget = BATCH;
+	n = ring_buffer__consume(l->ring);
+	return n < 0 && n != -EAGAIN ? n : 0;
+}
+
+static int loop_run(struct loop *l)
+{
+	int err;
+
+	do {
+		err = duties(l, process_now());
+		if (!err)
+			err = process_stopping() ? -EINTR : step(l);
+	} while (!err);
+	return err;
+}
+
+/* What is left in the ring, to its end. */
+static int drain(struct loop *l)
+{
+	int n;
+
+	do {
+		l->run->budget = BATCH;
+		n = ring_buffer__consume(l->ring);
+	} while (n == -EAGAIN);
+	return n < 0 && n != -ECANCELED ? n : 0;
+}
+
+/* Detached, so that no more comes: the rest of the ring, what was lost, and the last counters. */
+static int finish(struct loop *l, int why)
+{
+	struct bpf_run *r = l->run;
+	int err = why == -ECANCELED ? 0 : drain(l);
+
+	bpf_run_tell_lost(r);
+	if (!err && (r->opt->interval ? !l->told : final_counters(r)))
+		err = round_run(r, true);
+	return err;
+}
+
+static int trace(struct bpf_run *r)
+{
+	const struct options *opt = r->opt;
+	struct loop l = { .run = r, .start = process_now() };
+	int err;
+
+	l.end = opt->duration ? l.start + opt->duration : UINT64_MAX;
+	l.due = opt->interval ? l.start + opt->interval : UINT64_MAX;
+	l.tick = l.start + NSEC_PER_SEC;
+	l.ring = ring_buffer__new(bpf_run_map(r, "events"), on_event, r, NULL);
+	if (!l.ring) {
+		msg_error("ring buffer: %m");
+		return -errno;
+	}
+	err = round_run(r, false); /* what differences are against */
+	msg_verbose("attached");
+	if (!err && isatty(STDERR_FILENO) && opt->verbosity > MSG_QUIET && !opt->duration)
+		msg_warn("attached; Ctrl-C ends");
+	if (!err)
+		err = loop_run(&l);
+	bpf_run_detach(r);
+	if (is_end(err))
+		err = finish(&l, err);
+	ring_buffer__free(l.ring);
+	return err;
+}
+
+static int exit_code(const struct bpf_run *r, int err)
+{
+	if (err && err != -EPIPE)
+		return EXIT_FAILED;
+	if (out_alarmed(r->out) || (r->opt->exit_status && out_observed(r->out)))
+		return EXIT_OBSERVED;
+	return EXIT_OK;
+}
+
+static size_t selected(const struct targets *ts)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ts->n; i++)
+		n += ts->v[i].selected;
+	return n;
+}
+
+/* The targets first: whoever asks for one that is not there need not wait for the kernel. */
+static int find_targets(struct bpf_run *r)
+{
+	int err = search(r), code;
+
+	if (err)
+		return target_exit_code(err);
+	code = targets_report_missing(r->targets);
+	if (!selected(r->targets)) {
+		if (!code)
+			msg_error("no network namespace is to be seen");
+		return code ? code : EXIT_FAILED;
+	}
+	return code;
+}
+
+int bpf_probe_run(const struct probe *p, const struct options *opt, struct target_finder *f,
+		  struct out *o)
+{
+	struct bpf_run r = { .probe = p,
+			     .tracing = p->tracing,
+			     .opt = opt,
+			     .finder = f,
+			     .out = o,
+			     .patience = NSEC_PER_SEC / 10 };
+	int missing = find_targets(&r), code = missing;
+
+	if (!code || (r.targets && selected(r.targets)))
+		code = bpf_run_load(&r);
+	if (r.object) {
+		out_set_kernel(o, r.kernel, kernel_symbol);
+		admit(&r);
+		code = exit_code(&r, trace(&r));
+		out_set_kernel(o, NULL, NULL);
+		if (!code)
+			code = missing;
+	}
+	bpf_run_unload(&r);
+	targets_free(r.old);
+	targets_free(r.targets);
+	return code;
+}

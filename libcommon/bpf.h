@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of a probe that traces the kernel: open, choose hooks, load, attach, hand on events, read counters, detach.
+ * Only its tools link this, and libbpf with it.
+ */
+#ifndef SKOOP_BPF_RUN_H
+#define SKOOP_BPF_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/shared.h"
+#include "bpf/tuple.h"
+#include "probe.h"
+
+struct bpf_run;
+struct targets;
+
+#define HOOK_PROGRAMS 4
+
+/*
+ * A place in the kernel the probe watches. Its programs are tried in this order; the first whose hook this kernel has,
+ * and that it takes, serves. Hooks are attached in the order of their table.
+ */
+struct hook {
+	const char *name; /* what is told of it: a tracepoint or function */
+	const char *programs[HOOK_PROGRAMS];
+	const char *mode; /* the reduced mode the probe runs in without it; NULL: it cannot run */
+	bool optional;    /* it runs without it, nothing lost but what the manual says */
+	/* Whether this kernel needs it; NULL: always. */
+	bool (*wanted)(struct kernel *k);
+};
+
+/*
+ * The kernel half of a probe. What its programs find set, if they declare it as `const volatile`:
+ *   args_HOOK      number of arguments of the tracepoint HOOK (of each hook by its name)
+ *   knob_NAME      the probe's knobs
+ *   tick_ns, threshold_ns, with_events, with_stack, only_targets…: bpf/skoop.bpf.h
+ * Its map `counters` holds what metrics[] lists; `lost` and `events` are read without further ado.
+ */
+struct tracing {
+	const void *(*object)(size_t *size); /* the BPF object: X_bpf__elf_bytes of the skeleton */
+	const struct hook *hooks;            /* ended by {} */
+	const char *blind; /* said with -v: what the hooks cannot see; NULL: nothing */
+	/* Before loading: what libcommon does not set by itself, with bpf_run_set(). 0 or -errno after one msg_error. */
+	int (*setup)(struct bpf_run *r);
+	/* Before each round's counters, and when targets changed. 0 or -errno after one msg_error. */
+	int (*refresh)(struct bpf_run *r);
+	/* Instead of the map `counters`: hands the round's values to out_metric(). 0 or -errno after one msg_error. */
+	int (*collect)(struct bpf_run *r, struct out *o);
+};
+
+/* The .run of every such probe: returns an exit code. */
+int bpf_probe_run(const struct probe *p, const struct options *opt, struct target_finder *f,
+		  struct out *o);
+
+/* ---- for the functions of struct tracing ---- */
+
+struct kernel *bpf_run_kernel(struct bpf_run *r);
+const struct targets *bpf_run_targets(struct bpf_run *r);
+/* Sets a constant of the BPF object; 0 or -errno: -ENOENT: it has none of that name, -EINVAL: of another size. */
+int bpf_run_set(struct bpf_run *r, const char *name, const void *value, size_t size);
+/* The descriptor of a map, -ENOENT: none of that name. Before loading: sets its size. */
+int bpf_run_map(struct bpf_run *r, const char *name);
+int bpf_run_map_size(struct bpf_run *r, const char *name, uint32_t entries);
+/* Counts things lost in the kernel half that the map `lost` does not count. */
+void bpf_run_lost(struct bpf_run *r, const char *where, uint64_t count);
+
+/* ---- for descriptors ---- */
+
+/* The five fields of a struct tuple member called `tuple`. */
+#define TUPLE_FIELD(record, name_, type_, help_)                                                   \
+	.name = #name_, .type = (type_), .offset = offsetof(struct record, tuple.name_),           \
+	.size = sizeof(((struct record *)0)->tuple.name_), .help = (help_)
+#define TUPLE_FIELDS(record)                                                                        \
+	[FIELD_PROTOCOL] = { TUPLE_FIELD(record, protocol, F_PROTO, "protocol") },                  \
+	[FIELD_SADDR] = { TUPLE_FIELD(record, saddr, F_ADDR, "source address, or the local one") }, \
+	[FIELD_SPORT] = { TUPLE_FIELD(record, sport, F_PORT, "its port") },                         \
+	[FIELD_DADDR] = { TUPLE_FIELD(record, daddr, F_ADDR,                                        \
+				      "destination address, or the remote one") },                  \
+	[FIELD_DPORT] = { TUPLE_FIELD(record, dport, F_PORT, "its port") }
+
+/* What --address and --port were given; the kernel half applies them (tuple_wanted). */
+struct tuple_filter {
+	const char *address;
+	uint64_t port;
+};
+#define TUPLE_KNOBS(filter)                                                                        \
+	{ 0,                                                                                       \
+	  "address",                                                                               \
+	  "ADDR[/BITS]",                                                                           \
+	  "Only with this address at either end, counts too",                                      \
+	  KNOB_CIDR,                                                                               \
+	  &(filter).address },                                                                     \
+	{                                                                                          \
+		0, "port", "PORT", "Only with this port at either end, counts too", KNOB_NUMBER,   \
+			&(filter).port, 1, 65535                                                   \
+	}
+
+/* The capabilities in .caps, and what .needs says of them. */
+#define TRACING_CAPS (1ULL << 39 | 1ULL << 38) /* CAP_BPF, CAP_PERFMON: newer than some headers */
+#define TRACING_NEEDS "CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before 5.8), CAP_SYSLOG for symbols"
+
+/* The row of what found no room in the buffer; libcommon fills it in. */
+#define LOST_EVENTS_METRIC                                                                         \
+	{                                                                                          \
+		"lostevents", NULL, COUNTER, "events", "Events lost", SCOPE_HOST,                  \
+			M_EXTRA | M_SELF, .advice = {                                              \
+				.means = "events that were counted but not shown",                 \
+				.normal = "0",                                                     \
+				.causes = "more events than the reader takes, or --rate-limit",    \
+				.remedy = "a filter; --buffer; INTERVAL for counts only"           \
+			}                                                                          \
+	}
+
+#endif

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the running kernel has, asked of its type information and its symbol table. */
+#include "kernel.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "array.h"
+#include "btf.h"
+#include "ksyms.h"
+#include "util.h"
+
+static const char btf_path[] = "/sys/kernel/btf/vmlinux";
+static const char symbols_path[] = "/proc/kallsyms";
+
+/* An enum that was asked for: its names outlive the type information they were read from. */
+struct names {
+	char *type;
+	struct name {
+		uint64_t value;
+		char *text;
+	} * v;
+	size_t n, size;
+};
+
+/* What questions leave behind. */
+struct memory {
+	struct types types; /* data is NULL while it rests */
+	struct ksyms ksyms;
+	bool ksyms_tried;
+	struct names *enums;
+	size_t nenums, enums_size;
+	char symbol[512];
+};
+
+struct kernel {
+	struct memory *memory;
+};
+
+int kernel_open(struct kernel **out)
+{
+	struct kernel *k = calloc(1, sizeof(*k));
+	int err = -ENOMEM;
+
+	if (k)
+		k->memory = calloc(1, sizeof(*k->memory));
+	if (k && k->memory)
+		err = types_read(&k->memory->types, btf_path);
+	if (err && k) {
+		free(k->memory);
+		free(k);
+		return err;
+	}
+	*out = k;
+	return err;
+}
+
+void kernel_rest(struct kernel *k)
+{
+	types_free(&k->memory->types);
+}
+
+void kernel_close(struct kernel *k)
+{
+	struct memory *m = k ? k->memory : NULL;
+
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->nenums; i++) {
+		for (size_t j = 0; j < m->enums[i].n; j++)
+			free(m->enums[i].v[j].text);
+		free(m->enums[i].v);
+		free(m->enums[i].type);
+	}
+	free(m->enums);
+	types_free(&m->types);
+	ksyms_free(&m->ksyms);
+	free(m);
+	free(k);
+}
+
+/* The type information, read again after a rest; NULL: it cannot be. */
+static const struct types *types_of(const struct kernel *k)
+{
+	struct types *t = &k->memory->types;
+
+	return t->data || !types_read(t, btf_path) ? t : NULL;
+}
+
+/* ---- hooks ---- */
+
+int kernel_tracepoint_args(struct kernel *k, const char *name)
+{
+	const struct types *t = types_of(k);
+	const struct btf_type *type;
+	char full[128];
+
+	snprintf(full, sizeof(full), "btf_trace_%s", name);
+	type = t ? types_find(t, BTF_KIND_TYPEDEF, full) : NULL;
+	type = type ? types_get(t, type->type) : NULL;
+	type = type && BTF_INFO_KIND(type->info) == BTF_KIND_PTR ? types_get(t, type->type) : NULL;
+	if (!type || BTF_INFO_KIND(type->info) != BTF_KIND_FUNC_PROTO || !BTF_INFO_VLEN(type->info))
+		return -1;
+	return BTF_INFO_VLEN(type->info) - 1; /* the first is the listener's own */
+}
+
+int kernel_function_args(struct kernel *k, const char *name)
+{
+	const struct types *t = types_of(k);
+	const struct btf_type *type = t ? types_find(t, BTF_KIND_FUNC, name) : NULL;
+
+	type = type ? types_get(t, type->type) : NULL;
+	if (!type || BTF_INFO_KIND(type->info) != BTF_KIND_FUNC_PROTO)
+		return -1;
+	return BTF_INFO_VLEN(type->info);
+}
+
+/* ---- enums ---- */
+
+static int names_add(struct names *e, uint64_t value, const char *text)
+{
+	char *copy = strdup(text);
+
+	if (!copy || array_grow(&e->v, &e->size, e->n + 1)) {
+		free(copy);
+		return -ENOMEM;
+	}
+	e->v[e->n++] = (struct name){ value, copy };
+	return 0;
+}
+
+static void names_read(struct names *e, const struct types *t)
+{
+	const struct btf_type *type = types_find(t, BTF_KIND_ENUM, e->type);
+	const struct btf_enum *v = (const struct btf_enum *)(type + 1);
+
+	for (size_t i = 0; type && i < BTF_INFO_VLEN(type->info); i++)
+		if (names_add(e, (uint32_t)v[i].val, types_string(t, v[i].name_off)))
+			return;
+}
+
+/* The enum, read at the first question; one the kernel does not have is empty. NULL: out of memory. */
+static const struct names *names_of(const struct kernel *k, const char *type)
+{
+	struct memory *m = k->memory;
+	const struct types *t;
+	struct names *e;
+
+	for (size_t i = 0; i < m->nenums; i++)
+		if (!strcmp(m->enums[i].type, type))
+			return &m->enums[i];
+	if (array_grow(&m->enums, &m->enums_size, m->nenums + 1))
+		return NULL;
+	e = &m->enums[m->nenums];
+	*e = (struct names){ .type = strdup(type) };
+	if (!e->type)
+		return NULL;
+	m->nenums++;
+	t = types_of(k);
+	if (t)
+		names_read(e, t);
+	return e;
+}
+
+const char *kernel_enum_name(const struct kernel *k, const char *type, const char *prefix,
+			     uint64_t value)
+{
+	const struct names *e = k ? names_of(k, type) : NULL;
+	size_t len = strlen(prefix);
+
+	for (size_t i = 0; e && i < e->n; i++)
+		if (e->v[i].value == value)
+			return e->v[i].text + (strncmp(e->v[i].text, prefix, len) ? 0 : len);
+	return NULL;
+}
+
+bool kernel_enum_value(const struct kernel *k, const char *type, const char *name, uint64_t *value)
+{
+	const struct names *e = k ? names_of(k, type) : NULL;
+
+	for (size_t i = 0; e && i < e->n; i++) {
+		if (strcmp(e->v[i].text, name))
+			continue;
+		*value = e->v[i].value;
+		return true;
+	}
+	return false;
+}
+
+/* ---- symbols ---- */
+
+/* Read at the first question; without them nothing has a name, and that is said once. */
+static const struct ksyms *symbols(const struct kernel *k)
+{
+	struct memory *m = k->memory;
+	int err;
+
+	if (!m->ksyms_tried) {
+		m->ksyms_tried = true;
+		err = ksyms_read(&m->ksyms, symbols_path);
+		if (err == -EPERM)
+			msg_warn("kernel addresses stay numbers: %s hides them (kernel.kptr_restrict)",
+				 symbols_path);
+		else if (err)
+			msg_warn("kernel addresses stay numbers: %s: %s", symbols_path,
+				 strerror(-err));
+	}
+	return &m->ksyms;
+}
+
+bool kernel_has_symbol(struct kernel *k, const char *name)
+{
+	return ksyms_named(symbols(k), name);
+}
+
+bool kernel_symbol_range(struct kernel *k, const char *name, uint64_t *from, uint64_t *to)
+{
+	const struct ksyms *ks = symbols(k);
+	const struct ksym *s = ksyms_named(ks, name);
+
+	if (!s)
+		return false;
+	*from = s->address;
+	ksyms_find(ks, s->address, to);
+	return true;
+}
+
+const char *kernel_function(const struct kernel *k, uint64_t address)
+{
+	const struct ksyms *ks = symbols(k);
+	uint64_t end;
+	const struct ksym *s = ksyms_find(ks, address, &end);
+
+	return s ? ksym_name(ks, s) : NULL;
+}
+
+const char *kernel_symbol(struct kernel *k, uint64_t address)
+{
+	const struct ksyms *ks = symbols(k);
+	uint64_t end;
+	const struct ksym *s = ksyms_find(ks, address, &end);
+	char *text = k->memory->symbol;
+	size_t size = sizeof(k->memory->symbol);
+
+	if (!s)
+		return NULL;
+	snprintf(text, size, "%s+0x%" PRIx64 "%s%s%s", ksym_name(ks, s), address - s->address,
+		 s->module ? " [" : "", ks->names + s->module, s->module ? "]" : "");
+	return text;
+}
+
+/* The coarse clocks move once a tick. */
+uint64_t kernel_tick_ns(void)
+{
+	struct timespec ts = { 0 };
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The kernel's functions by address and by name, from /proc/kallsyms. */
+#include "ksyms.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "array.h"
+#include "util.h"
+
+static int add_name(struct ksyms *ks, const char *text, size_t len, uint32_t *offset)
+{
+	if (array_grow(&ks->names, &ks->names_size, ks->names_len + len + 1))
+		return -ENOMEM;
+	memcpy(ks->names + ks->names_len, text, len);
+	ks->names[ks->names_len + len] = '\0';
+	*offset = (uint32_t)ks->names_len;
+	ks->names_len += len + 1;
+	return 0;
+}
+
+/* A module's symbols stand together, so its name is most often the last one's. */
+static int add_module(struct ksyms *ks, const char *text, size_t len, uint32_t *offset)
+{
+	uint32_t last = ks->n ? ks->v[ks->n - 1].module : 0;
+
+	if (last && !strncmp(ks->names + last, text, len) && !ks->names[last + len]) {
+		*offset = last;
+		return 0;
+	}
+	return add_name(ks, text, len, offset);
+}
+
+/* "ffffffff81000000 t name\t[module]\n": functions only. 1: taken, 0: not one, or -errno. */
+static int add_line(struct ksyms *ks, const char *line)
+{
+	struct ksym s = { 0 };
+	const char *name, *module;
+	char *end;
+	size_t len;
+	int err;
+
+	s.address = strtoull(line, &end, 16);
+	if (end[0] != ' ' || !end[1] || !strchr("tTwW", end[1]) || end[2] != ' ')
+		return 0;
+	name = end + 3;
+	len = strcspn(name, "\t\n");
+	if (array_grow(&ks->v, &ks->size, ks->n + 1))
+		return -ENOMEM;
+	err = add_name(ks, name, len, &s.name);
+	if (!err && name[len] == '\t' && name[len + 1] == '[') {
+		module = name + len + 2;
+		err = add_module(ks, module, strcspn(module, "]\n"), &s.module);
+	}
+	if (err)
+		return err;
+	ks->v[ks->n++] = s;
+	return 1;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct ksym *x = a, *y = b;
+
+	return (x->address > y->address) - (x->address < y->address);
+}
+
+int ksyms_read(struct ksyms *ks, const char *path)
+{
+	auto_fclose FILE *f = fopen(path, "re");
+	auto_free char *line = NULL;
+	size_t size = 0;
+	uint32_t empty;
+	int err;
+
+	*ks = (struct ksyms){ 0 };
+	if (!f)
+		return -errno;
+	err = add_name(ks, "", 0, &empty); /* offset 0 is nobody's name */
+	while (err >= 0 && getline(&line, &size, f) > 0)
+		err = add_line(ks, line);
+	if (err >= 0 && ks->n)
+		qsort(ks->v, ks->n, sizeof(*ks->v), by_address);
+	if (err >= 0 && (!ks->n || !ks->v[ks->n - 1].address))
+		err = -EPERM;
+	if (err < 0)
+		ksyms_free(ks);
+	return err < 0 ? err : 0;
+}
+
+void ksyms_free(struct ksyms *ks)
+{
+	free(ks->v);
+	free(ks->names);
+	*ks = (struct ksyms){ 0 };
+}
+
+const struct ksym *ksyms_find(const struct ksyms *ks, uint64_t address, uint64_t *end)
+{
+	size_t low = 0, high = ks->n, same;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (ks->v[mid].address <= address)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*end = low < ks->n ? ks->v[low].address : UINT64_MAX;
+	if (!low)
+		return NULL;
+	/* Of several names for one address the first is as good as any, and the same each time. */
+	for (same = low - 1; same && ks->v[same - 1].address == ks->v[low - 1].address; same--)
+		;
+	return &ks->v[same];
+}
+
+const struct ksym *ksyms_named(const struct ksyms *ks, const char *name)
+{
+	for (size_t i = 0; i < ks->n; i++)
+		if (!strcmp(ksym_name(ks, &ks->v[i]), name))
+			return &ks->v[i];
+	return NULL;
+}

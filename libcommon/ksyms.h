@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The kernel's functions by address and by name, from /proc/kallsyms. */
+#ifndef SKOOP_KSYMS_H
+#define SKOOP_KSYMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ksym {
+	uint64_t address;
+	uint32_t name;   /* offset into names */
+	uint32_t module; /* offset into names, 0: the kernel itself */
+};
+
+struct ksyms {
+	struct ksym *v; /* by ascending address */
+	size_t n, size;
+	char *names;
+	size_t names_len, names_size;
+};
+
+/* 0 or -errno; -EPERM: the kernel hides its addresses (kernel.kptr_restrict, CAP_SYSLOG). */
+int ksyms_read(struct ksyms *ks, const char *path);
+void ksyms_free(struct ksyms *ks);
+
+/* The function that holds the address; NULL: none. *end: where the next begins. */
+const struct ksym *ksyms_find(const struct ksyms *ks, uint64_t address, uint64_t *end);
+/* The first function of that name; NULL: none. */
+const struct ksym *ksyms_named(const struct ksyms *ks, const char *name);
+static inline const char *ksym_name(const struct ksyms *ks, const struct ksym *s)
+{
+	return ks->names + s->name;
+}
+
+#endif
