@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
@@ -192,3 +193,62 @@ def fake_proc(folder, net=(), sys=(), pid=100, netns=4026999999):
     (proc / "ns").mkdir()
     (proc / "ns/net").symlink_to(f"net:[{netns}]")
     return ["--procfs", folder, "-n", netns]
+
+
+class Tracing:
+    """A probe that traces, in the background: attached when the `with` begins; stop() ends it and returns its records."""
+
+    def __init__(self, name, *args, out="json", attached="attached", **kw):
+        self.errors = tempfile.TemporaryFile("w+")
+        self.output = tempfile.TemporaryFile("w+")
+        self.argv = [tool(name), "-v", "-o", out, *[str(a) for a in args]]
+        self.child = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.errors,
+                                      text=True, **kw)
+        self.done = False
+        try:
+            wait_for(lambda: attached in self.stderr() or self.child.poll() is not None, 60, f"{name} to attach")
+        except AssertionError:
+            self.child.kill()
+            self.child.wait()
+            raise
+        assert self.child.poll() is None or attached in self.stderr(), self.stderr()
+
+    def stderr(self):
+        self.errors.seek(0)
+        return self.errors.read()
+
+    def stdout(self):
+        self.output.seek(0)
+        return self.output.read()
+
+    def records(self):
+        """What it has printed so far, whole lines only."""
+        return [json.loads(line) for line in self.stdout().split("\n")[:-1]]
+
+    def events(self, **want):
+        """The events so far whose fields are these."""
+        return [r for r in self.records() if r["kind"] == "event" and all(r.get(k) == v for k, v in want.items())]
+
+    def wait(self, n, timeout=20, **want):
+        """Waits for at least n such events, and returns them."""
+        return wait_for(lambda: len(self.events(**want)) >= n and self.events(**want), timeout,
+                        f"{n} events {want}; have {self.stdout()[-2000:]}")
+
+    def stop(self, rc=0):
+        """Asks it to end; the exit code is checked; all its records."""
+        if not self.done:
+            self.done = True
+            self.child.terminate()
+            self.child.wait(30)
+            assert rc is None or self.child.returncode == rc, (self.child.returncode, self.stderr())
+        return self.records()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.wait()
+        self.errors.close()
+        self.output.close()

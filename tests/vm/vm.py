@@ -22,7 +22,8 @@ PROGRAMS = """bash sh cat ls mkdir rm mv cp ln sleep kill echo grep sed awk gawk
 TREES = ["/usr/lib/python3.*", "/usr/lib/python3/dist-packages/*pytest*", "/usr/lib/python3/dist-packages/pluggy*",
          "/usr/lib/python3/dist-packages/py.py", "/usr/lib/python3/dist-packages/py", "/usr/lib/python3/dist-packages/iniconfig*", "/usr/lib/python3/dist-packages/packaging*",
          "/usr/lib/python3/dist-packages/attr*", "/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/tc", "/etc/iproute2",
-         "/etc/protocols", "/etc/services", "/usr/lib/iproute2", "/usr/share/iproute2"]
+         "/etc/protocols", "/etc/services", "/usr/lib/iproute2", "/usr/share/iproute2",
+         "/usr/lib/x86_64-linux-gnu/libbpf.so*", "/usr/lib/x86_64-linux-gnu/libelf*.so*"]
 
 INIT = r"""#!/bin/busybox sh
 busybox mkdir -p /proc /sys /dev /low /root /mod /up
