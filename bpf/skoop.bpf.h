@@ -3,6 +3,8 @@
  * What the kernel half of every probe uses: the common maps, filters, counters, and the readers of packets and sockets.
  * A program filters first, counts second, and sends an event last. Everything is read through CO-RE with
  * bpf_probe_read_kernel, so that the same reader serves tracepoints, functions and kprobes.
+ *
+ * An argument that a hook has on some kernels only is not declared: `if (args_HOOK > 2) x = ctx[2];` reads it where it is.
  */
 #ifndef SKOOP_BPF_H
 #define SKOOP_BPF_H

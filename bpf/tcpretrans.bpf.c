@@ -79,7 +79,7 @@ static __always_inline void read_sock(struct tcpretrans_event *e, const struct s
 }
 
 SEC("?tp_btf/tcp_retransmit_skb")
-int BPF_PROG(tcp_retransmit_skb, const struct sock *sk, const struct sk_buff *skb, int result)
+int BPF_PROG(tcp_retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 {
 	const struct tcp_skb_cb *cb = (const void *)__builtin_preserve_access_index(&skb->cb);
 	__u32 netns = netns_of_sock(sk);
@@ -96,7 +96,7 @@ int BPF_PROG(tcp_retransmit_skb, const struct sock *sk, const struct sk_buff *sk
 	if (!tuple_wanted(&tuple, known))
 		return 0;
 	if (args_tcp_retransmit_skb > 2)
-		err = result;
+		err = (int)ctx[2];
 	type = type_of(sk, cb);
 	segs = BPF_CORE_READ(cb, tcp_gso_segs);
 	if (!err)

@@ -26,22 +26,30 @@ static struct {
 	bool verbose;
 } said;
 
+/* The verifier's account comes as one message of many lines. */
+static void tell_lines(char *text)
+{
+	for (char *line; (line = strsep(&text, "\n"));)
+		if (*line)
+			msg_verbose("%s", line);
+}
+
 static int take_message(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char line[256];
+	char *text;
 	const char *name;
 
-	vsnprintf(line, sizeof(line), fmt, ap);
-	line[strcspn(line, "\n")] = '\0';
-	if (said.verbose && level != LIBBPF_DEBUG)
-		msg_verbose("%s", line);
-	if (level != LIBBPF_WARN)
+	if (level == LIBBPF_DEBUG || vasprintf(&text, fmt, ap) < 0)
 		return 0;
-	name = strstr(line, "prog '");
-	if (name)
+	name = strstr(text, "prog '");
+	if (level == LIBBPF_WARN && name)
 		snprintf(said.program, sizeof(said.program), "%.*s", (int)strcspn(name + 6, "'"),
 			 name + 6);
-	snprintf(said.text, sizeof(said.text), "%s", line);
+	if (level == LIBBPF_WARN)
+		snprintf(said.text, sizeof(said.text), "%.*s", (int)strcspn(text, "\n"), text);
+	if (said.verbose)
+		tell_lines(text);
+	free(text);
 	return 0;
 }
 
