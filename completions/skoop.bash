@@ -11,7 +11,8 @@ _skoop_ask()
 
 _skoop_probes()
 {
-	printf '%s ' conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpsummary udp
+	printf '%s ' conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpretrans tcpsummary \
+		udp
 }
 
 _skoop_commands()
@@ -24,22 +25,23 @@ _skoop_options()
 {
 	case $1 in
 	conntrack | fd | io | ip | ipvs | netdev | \
-		qdisc | sock | softnet | tcp | tcpext | tcpsummary | \
-		udp | run | list | explain | doctor | help)
+		qdisc | sock | softnet | tcp | tcpext | tcpretrans | \
+		tcpsummary | udp | run | list | explain | doctor | \
+		help)
 		echo '-h --help'
 		;;
 	esac
 	case $1 in
 	skoop | conntrack | fd | io | ip | ipvs | \
 		netdev | qdisc | sock | softnet | tcp | tcpext | \
-		tcpsummary | udp | run)
+		tcpretrans | tcpsummary | udp | run)
 		echo '-V --version'
 		;;
 	esac
 	case $1 in
 	conntrack | fd | io | ip | ipvs | netdev | \
-		qdisc | sock | softnet | tcp | tcpext | tcpsummary | \
-		udp | run)
+		qdisc | sock | softnet | tcp | tcpext | tcpretrans | \
+		tcpsummary | udp | run)
 		echo '-n --netns -p --pid -c --container -P --pod --host -A --all --procfs --sysfs
 		--rootfs --pod-logs --host-netns --node -o --output -j --json -w --write -z
 		--zeros -H --no-header -T --timestamp --color -d --duration -E --exit-status
@@ -79,6 +81,11 @@ _skoop_options()
 	case $1 in
 	tcpext | run)
 		echo '--drops'
+		;;
+	esac
+	case $1 in
+	tcpretrans | run)
+		echo '--address --port -K --stack -e --max-events --buffer --hooks'
 		;;
 	esac
 	case $1 in
@@ -171,8 +178,9 @@ _skoop_value()
 		echo file
 		;;
 	*:--warn | *:--warn= | *:--node | *:--node= | *:-d | *:--duration | \
-		*:--duration= | *:--top | *:--top= | *:--device | *:--device= | *:--timeout | \
-		*:--timeout=)
+		*:--duration= | *:--top | *:--top= | *:--device | *:--device= | *:--address | \
+		*:--address= | *:--port | *:--port= | *:-e | *:--max-events | *:--max-events= | \
+		*:--buffer | *:--buffer= | *:--hooks | *:--hooks= | *:--timeout | *:--timeout=)
 		echo free
 		;;
 	*:--explain | *:--explain=)
@@ -278,4 +286,4 @@ _skoop()
 	fi
 }
 complete -F _skoop skoop skoop-conntrack skoop-fd skoop-io skoop-ip skoop-ipvs skoop-netdev skoop-qdisc skoop-sock \
-	skoop-softnet skoop-tcp skoop-tcpext skoop-tcpsummary skoop-udp
+	skoop-softnet skoop-tcp skoop-tcpext skoop-tcpretrans skoop-tcpsummary skoop-udp

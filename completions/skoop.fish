@@ -27,6 +27,7 @@ function __skoop_probes
 		softnet 'Do CPUs drop received packets because their backlog is full?' \
 		tcp 'How much TCP is there, and how much of it fails or is sent again?' \
 		tcpext 'What goes wrong in TCP: overflows, aborts, time-outs, memory?' \
+		tcpretrans 'Which TCP connections send data again, and why?' \
 		tcpsummary 'How many TCP connections, in which states, and how much waits in their queues?' \
 		udp 'Which datagrams get lost here: no listener, full buffers, bad checksums?'
 end
@@ -76,15 +77,16 @@ complete -c skoop -n __skoop_first -a '(__skoop_tools)'
 complete -c skoop -n __skoop_first -s h -l help -d 'What there is'
 complete -c skoop -n __skoop_first -s V -l version -d 'The version'
 complete -c skoop -n 'not __skoop_first' -a '(__skoop_delegate)'
-for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpsummary udp \
-		snapshot run list targets explain doctor help
+for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpretrans tcpsummary \
+		udp snapshot run list targets explain doctor help
 	complete -c skoop-$tool -f
 end
-for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpsummary udp run \
-		list explain doctor help
+for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpretrans tcpsummary \
+		udp run list explain doctor help
 	complete -c skoop-$tool -s h -l help -d 'This help'
 end
-for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpsummary udp run
+for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpretrans tcpsummary \
+		udp run
 	complete -c skoop-$tool -s n -l netns -x -a '(__skoop_ask skoop targets --complete netns)' -d 'A network namespace (repeatable)'
 	complete -c skoop-$tool -s p -l pid -x -a '(__skoop_ask skoop targets --complete pid)' -d 'The network namespace of a process; values per process are limited to it'
 	complete -c skoop-$tool -s c -l container -x -a '(__skoop_ask skoop targets --complete container)' -d 'A container, by at least 6 digits of its ID'
@@ -136,6 +138,14 @@ for tool in qdisc run
 end
 for tool in tcpext run
 	complete -c skoop-$tool -l drops -d 'Only what means lost data or refused connections'
+end
+for tool in tcpretrans run
+	complete -c skoop-$tool -l address -x -d 'Only with this address at either end, counts too'
+	complete -c skoop-$tool -l port -x -d 'Only with this port at either end, counts too'
+	complete -c skoop-$tool -s K -l stack -d 'Kernel stacks of events'
+	complete -c skoop-$tool -s e -l max-events -x -d 'Stop after N events'
+	complete -c skoop-$tool -l buffer -x -d 'Size of the buffer for events, a power of two (512)'
+	complete -c skoop-$tool -l hooks -x -d 'Kinds of hooks to choose from: tp_btf,fentry,fexit,kprobe'
 end
 for tool in tcpsummary run
 	complete -c skoop-$tool -l states -d 'Sockets in each of the 12 states'

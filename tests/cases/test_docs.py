@@ -227,7 +227,7 @@ def test_manual_pages_have_examples(page):
 
 @pytest.mark.parametrize("where,command", examples())
 def test_example_works(where, command, cluster):
-    ends = where == "README.md" or "snapshot" in command
+    ends = where == "README.md" or "snapshot" in command or " -d " in command
     done = cluster.run(command, seconds=30 if ends else 2)
     if not is_said(command, done):
         assert (done.returncode, done.stderr) == (0, "")
@@ -282,10 +282,13 @@ def test_readme_names_what_make_can_do():
         assert done.returncode == 0 and "No rule" not in done.stderr, target
 
 
-def test_only_the_c_library_and_libmnl_are_needed():
-    for path in [BUILD / "skoop", *(BUILD / f"skoop-{t}" for t in tools())]:
-        needed = re.findall(r"NEEDED.*\[(.*?)\.so", run(["readelf", "-dW", path]).stdout)
-        assert set(needed) <= {"libc", "libmnl", "libasan", "libubsan", "libm"}, path
+def test_only_probes_that_trace_need_more_than_the_c_library_and_libmnl():
+    tracing = {p.name.split(".")[0] for p in (TOP / "bpf").glob("*.bpf.c")}
+    assert tracing and tracing <= set(tools())
+    for tool in [None, *tools()]:
+        path = BUILD / (f"skoop-{tool}" if tool else "skoop")
+        needed = set(re.findall(r"NEEDED.*\[(.*?)\.so", run(["readelf", "-dW", path]).stdout))
+        assert needed <= {"libc", "libmnl", "libasan", "libubsan", "libm"} | ({"libbpf"} if tool in tracing else set()), path
 
 
 def test_readme_first_command_ends_in_a_snapshot():

@@ -311,18 +311,6 @@ static const struct event softirq_events[] = {
 	{}
 };
 
-static const struct event tcpretrans_events[] = {
-	{ "TCPRetrans",
-	  "TCP retransmission",
-	  { .means = "a segment was sent again",
-	    .causes = "by type. syn, synack: handshake unanswered. rto: silence. fast: loss, with "
-		      "later data arriving. tlp: "
-		      "tail probe, may be needless",
-	    .confirm = "ss -ti; tcpext_tcpsynretrans, tcpext_tcpfastretrans, tcpext_tcptimeouts of "
-		       "both ends" } },
-	{}
-};
-
 const struct term terms[] = {
 	{ "flow", "flow", flow_metrics, NULL },
 	{ "netiftxlatency", "netiftxlat", netiftxlat_metrics, netiftxlat_events },
@@ -333,6 +321,5 @@ const struct term terms[] = {
 	{ "tcpreset", "tcpreset", NULL, tcpreset_events },
 	{ "virtcmdlatency", "virtcmdlatency", virtcmdlatency_metrics, virtcmdlatency_events },
 	{ "net_softirq", "softirq", softirq_metrics, softirq_events },
-	{ "tcpretrans", "tcpretrans", NULL, tcpretrans_events },
 	{}
 };
