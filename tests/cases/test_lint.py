@@ -75,7 +75,7 @@ def test_cppcheck():
 
 def tidy(path):
     done = run(["clang-tidy", "--quiet", "--config-file=tests/clang-tidy.yml", path, "--", "-std=gnu11", "-D_GNU_SOURCE",
-                '-DSKOOP_VERSION="0"', "-I.", f"-I{BUILD}", *ANALYZER, *mnl_flags()], cwd=TOP, timeout=300)
+                '-DSKOOP_VERSION="0"', "-I.", f"-isystem{BUILD}", *ANALYZER, *mnl_flags()], cwd=TOP, timeout=300)
     return done.stdout if done.returncode or done.stdout else ""
 
 
