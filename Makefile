@@ -106,7 +106,7 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZ_OBJS)
 BUILD_DEPS := bpftool clang gcc libbpf-dev libc6-dev libelf-dev libmnl-dev make pkg-config
 RUN_DEPS   := $(BUILD_DEPS)
 CHECK_DEPS := $(BUILD_DEPS) bash-completion clang clang-format clang-tidy conntrack cppcheck \
-	      busybox-static cpio devscripts e2fsprogs fish iperf3 iproute2 iputils-ping ipvsadm jq libclang-rt-dev libcmocka-dev kmod lsof mandoc man-db nftables \
+	      busybox-static cpio devscripts e2fsprogs ethtool fish iperf3 iproute2 iputils-ping ipvsadm jq libclang-rt-dev libcmocka-dev kmod lsof mandoc man-db nftables \
 	      procps prometheus prometheus-node-exporter python3 python3-prometheus-client python3-pytest qemu-system-x86 \
 	      shellcheck strace sudo util-linux valgrind xz-utils zsh
 install_missing = $(Q)missing=; for p in $(1); do \

@@ -213,13 +213,16 @@ class Tracing:
             raise
         assert self.child.poll() is None or attached in self.stderr(), self.stderr()
 
+    @staticmethod
+    def text(file):
+        """All of it, without moving the place where the child writes on."""
+        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+
     def stderr(self):
-        self.errors.seek(0)
-        return self.errors.read()
+        return self.text(self.errors)
 
     def stdout(self):
-        self.output.seek(0)
-        return self.output.read()
+        return self.text(self.output)
 
     def records(self):
         """What it has printed so far, whole lines only."""
