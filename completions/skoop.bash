@@ -217,7 +217,8 @@ _skoop_reply()
 
 _skoop_names()
 {
-	timeout 1 "skoop-$1" --describe 2>/dev/null | sed -n 's/^\(metric\|event\)\t\([^\t]*\).*/\2/p'
+	timeout 1 "skoop-$1" --describe 2>/dev/null | sed -n \
+		's/^\(metric\|event\|reason\)\t\([^\t]*\).*/\2/p; s/^field\t\([^\t]*\)\t[^\t]*\t..*/\1/p'
 }
 
 # A list with commas: what stands before the last one stays.

@@ -38,7 +38,7 @@ function __skoop_commands
 		run 'several probes on one timeline: skoop run tcp,udp 1' \
 		list 'the probes, and what each of them answers' \
 		targets 'the network namespaces and pods, and how they were found' \
-		explain 'what a metric, event or finding means, and its likely cause' \
+		explain 'what a metric, event or reason means, and its likely cause' \
 		doctor 'which probes can run here, and what the others lack' \
 		help 'the manual'
 end
@@ -50,7 +50,7 @@ end
 
 # The metrics and events of the probe on the command line.
 function __skoop_names
-	__skoop_ask (commandline -opc)[1] --describe | string replace -rf '^(?:metric|event)\t([^\t]*).*' '$1'
+	__skoop_ask (commandline -opc)[1] --describe | string replace -rf '^(?:metric|event|reason|field(?=(?:\t[^\t]+){3}))\t([^\t]*).*' '$1'
 end
 
 # A list with commas: what stands before the last one stays.
@@ -108,7 +108,7 @@ for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpretr
 	complete -c skoop-$tool -l color -a 'auto always never' -d 'auto, always or never'
 	complete -c skoop-$tool -s d -l duration -x -d 'Stop after SECS; without INTERVAL the growth over SECS'
 	complete -c skoop-$tool -s E -l exit-status -d 'Exit with 10 if a counter grew or an event was seen'
-	complete -c skoop-$tool -l explain -x -a '(__skoop_names)' -d 'What a metric or event of this probe means'
+	complete -c skoop-$tool -l explain -x -a '(__skoop_names)' -d 'What a name means: a metric, event, field or reason'
 	complete -c skoop-$tool -s v -l verbose -d 'Say what is used and how it was found'
 	complete -c skoop-$tool -s q -l quiet -d 'Errors only'
 	complete -c skoop-$tool -s V -l version -d 'The version'

@@ -77,12 +77,12 @@ static void put_metrics(const struct probe *p, struct buf *b)
 	}
 }
 
+/* By enum field_type. */
+static const char *const types[] = { "uint", "int",   "ns",   "string", "protocol", "address",
+				     "port", "state", "enum", "symbol", "stages",   "stack" };
+
 static void put_events(const struct probe *p, struct buf *b)
 {
-	static const char *const types[] = { "uint",     "int",     "ns",     "string",
-					     "protocol", "address", "port",   "state",
-					     "enum",     "symbol",  "stages", "stack" };
-
 	for (const struct event *e = p->events; e && e->name; e++) {
 		buf_str(b, "event");
 		put(b, e->name);
@@ -93,7 +93,18 @@ static void put_events(const struct probe *p, struct buf *b)
 		buf_str(b, "field");
 		put(b, f->name);
 		put(b, types[f->type]);
+		put(b, f->help);
 		buf_str(b, "\n");
+	}
+}
+
+static void put_reasons(const struct probe *p, struct buf *b)
+{
+	for (const struct reason *r = p->reasons; r && r->name; r++) {
+		buf_str(b, "reason");
+		put(b, r->name);
+		put(b, r->kernels);
+		put_advice(b, &r->advice);
 	}
 }
 
@@ -109,6 +120,7 @@ void describe(const struct probe *p, struct buf *b)
 	options_each(p, put_option, b);
 	put_metrics(p, b);
 	put_events(p, b);
+	put_reasons(p, b);
 }
 
 void explain_wrapped(const char *what, const char *text, struct buf *b)
@@ -134,7 +146,7 @@ void explain_wrapped(const char *what, const char *text, struct buf *b)
 	buf_str(b, "\n");
 }
 
-void explain_advice(const char *name, const char *help, const struct advice *a, struct buf *b)
+static void explain_lines(const struct advice *a, struct buf *b)
 {
 	const struct {
 		const char *what, *text;
@@ -144,10 +156,84 @@ void explain_advice(const char *name, const char *help, const struct advice *a, 
 		      { "confirm", a->confirm },
 		      { "remedy", a->remedy } };
 
-	buf_printf(b, "%s: %s\n", name, help ? help : "");
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
 		if (lines[i].text)
 			explain_wrapped(lines[i].what, lines[i].text, b);
+}
+
+void explain_advice(const char *name, const char *help, const struct advice *a, struct buf *b)
+{
+	buf_printf(b, "%s: %s\n", name, help ? help : "");
+	explain_lines(a, b);
+}
+
+void explain_reason(const char *probe, const struct reason *r, struct buf *b)
+{
+	buf_printf(b, "%s: a reason of skoop-%s\n", r->name, probe);
+	explain_lines(&r->advice, b);
+	if (r->kernels)
+		explain_wrapped("kernels", r->kernels, b);
+}
+
+void explain_field(const char *name, const char *type, const char *help, struct buf *b)
+{
+	buf_printf(b, "%s: %s\n", name, help ? help : "");
+	buf_printf(b, "  %-8s a field of events, %s\n", "is", type);
+}
+
+/* The part of the text after the prefix, whatever its case; NULL: it has another one. */
+static const char *after(const char *text, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return strncasecmp(text, prefix, len) ? NULL : text + len;
+}
+
+/*
+ * What a name is without the prefix that all of its kind share. The subsystems' kinds of drops stand beside the kernel's
+ * own ones and keep theirs in the name of a row; two of the kernel's own have a shorter one.
+ */
+static const char *const common[] = { "SKB_DROP_REASON_", "SK_RST_REASON_" };
+static const struct {
+	const char *subsystem, *prefix;
+} kinds[] = { { "qdisc", "QDISC_DROP_" },
+	      { "openvswitch", "OVS_DROP_" },
+	      { "mac80211", "RX_DROP_U_" },
+	      { "mac80211", "RX_DROP_M_" },
+	      { "core", "SKB_" } };
+
+/* "qdisc CONGESTED", also with a colon, a slash or an underscore between them. */
+static const char *after_subsystem(const char *name, const char *subsystem)
+{
+	const char *rest = after(name, subsystem);
+
+	if (!rest || !*rest || !strchr(" :/_", *rest))
+		return NULL;
+	return rest + strspn(rest, " :/_");
+}
+
+bool reason_is(const char *reason, const char *name)
+{
+	const char *rest;
+
+	for (size_t i = 0; i < ARRAY_SIZE(common); i++) {
+		rest = after(name, common[i]);
+		if (rest)
+			name = rest;
+	}
+	if (!strcasecmp(reason, name))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const char *brief = after(reason, kinds[i].prefix);
+
+		if (!brief)
+			continue;
+		rest = after_subsystem(name, kinds[i].subsystem);
+		if (!strcasecmp(brief, rest ? rest : name))
+			return true;
+	}
+	rest = after_subsystem(name, "core");
+	return rest && !strcasecmp(reason, rest);
 }
 
 /* By its full name, the part after the prefix, or the kernel's own name. */
@@ -166,7 +252,7 @@ static bool named(const struct probe *p, const struct metric *m, const char *nam
 	       (colon && !strcasecmp(name, colon + 1));
 }
 
-bool explain(const struct probe *p, const char *name, struct buf *b)
+static bool explain_metrics(const struct probe *p, const char *name, struct buf *b)
 {
 	bool found = false;
 
@@ -179,11 +265,46 @@ bool explain(const struct probe *p, const char *name, struct buf *b)
 		explain_advice(full, m->help, &m->advice, b);
 		found = true;
 	}
+	return found;
+}
+
+static bool explain_events(const struct probe *p, const char *name, struct buf *b)
+{
+	bool found = false;
+
 	for (const struct event *e = p->events; e && e->name; e++) {
 		if (strcasecmp(e->name, name))
 			continue;
 		explain_advice(e->name, e->help, &e->advice, b);
 		found = true;
 	}
+	for (const struct field *f = p->fields; f && f->name; f++) {
+		if (!f->help || strcasecmp(f->name, name))
+			continue;
+		explain_field(f->name, types[f->type], f->help, b);
+		found = true;
+	}
+	return found;
+}
+
+static bool explain_reasons(const struct probe *p, const char *name, struct buf *b)
+{
+	bool found = false;
+
+	for (const struct reason *r = p->reasons; r && r->name; r++) {
+		if (!reason_is(r->name, name))
+			continue;
+		explain_reason(p->name, r, b);
+		found = true;
+	}
+	return found;
+}
+
+bool explain(const struct probe *p, const char *name, struct buf *b)
+{
+	bool found = explain_metrics(p, name, b);
+
+	found |= explain_events(p, name, b);
+	found |= explain_reasons(p, name, b);
 	return found;
 }

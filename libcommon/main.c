@@ -228,7 +228,7 @@ static int describe_or_explain(const struct probe *p, const struct options *opt)
 	if (opt->describe) {
 		describe(p, &b);
 	} else if (!explain(p, opt->explain, &b)) {
-		msg_error("no metric or event named '%s' here", opt->explain);
+		msg_error("no metric, event, field or reason named '%s' here", opt->explain);
 		return EXIT_USAGE;
 	}
 	code = print(&b);

@@ -79,7 +79,7 @@ static const struct {
 	{ { KEY_BUFFER, "buffer", "KIB", "Size of the buffer for events, a power of two (512)", group_run }, FOR_TRACING },
 	{ { KEY_HOOKS, "hooks", "LIST", "Kinds of hooks to choose from: tp_btf,fentry,fexit,kprobe", group_run }, FOR_TRACING },
 	{ { 'E', "exit-status", NULL, "Exit with 10 if a counter grew or an event was seen", group_run }, FOR_PROBE },
-	{ { KEY_EXPLAIN, "explain", "NAME", "What a metric or event of this probe means", group_run,
+	{ { KEY_EXPLAIN, "explain", "NAME", "What a name means: a metric, event, field or reason", group_run,
 	    .complete = "metric" }, FOR_PROBE },
 	{ { 'v', "verbose", NULL, "Say what is used and how it was found", group_run }, FOR_ALL },
 	{ { 'q', "quiet", NULL, "Errors only", group_run }, FOR_ALL },

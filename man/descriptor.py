@@ -64,6 +64,20 @@ class Event:
 
 
 @dataclass
+class Field:
+    name: str
+    type: str
+    help: str
+
+
+@dataclass
+class Reason:
+    name: str
+    kernels: str
+    advice: Advice
+
+
+@dataclass
 class Probe:
     """A tool. A command of the dispatcher is one, too, without metrics and events."""
     name: str
@@ -78,6 +92,7 @@ class Probe:
     metrics: list = field(default_factory=list)
     events: list = field(default_factory=list)
     fields: list = field(default_factory=list)
+    reasons: list = field(default_factory=list)
     args: str = "[INTERVAL [COUNT]]"
     argument: str = ""
 
@@ -107,7 +122,9 @@ def parse(text, tool, probe=None):
             elif kind == "event":
                 probe.events.append(Event(*cols[:2], Advice(*cols[2:])))
             elif kind == "field":
-                probe.fields.append(tuple(cols))
+                probe.fields.append(Field(*cols))
+            elif kind == "reason":
+                probe.reasons.append(Reason(*cols[:2], Advice(*cols[2:])))
         except (TypeError, IndexError, AttributeError) as err:
             raise Bad(f"{tool}: line {number} of its description: {err}") from err
     if not probe:

@@ -5,8 +5,8 @@ import textwrap
 
 from descriptor import Bad, shared
 
-SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "REQUIREMENTS", "OPTIONS", "METRICS", "EVENTS", "OVERHEAD",
-            "ENVIRONMENT", "FILES", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]
+SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "REQUIREMENTS", "OPTIONS", "METRICS", "EVENTS", "REASONS",
+            "OVERHEAD", "ENVIRONMENT", "FILES", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]
 
 # Characters roff would read or typeset otherwise; a command in a text must survive being copied from the page.
 CHARACTERS = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti", "≥": r"\(>=",
@@ -101,8 +101,20 @@ def events(probe):
     for e in probe.events:
         out += [f".It Sy {argument(e.name)}", *prose(full_stop(e.help)), *advice(e.advice)]
     out += [".El", ".Pp", "Every event carries, in this order:", '.Bl -tag -width "protocol" -compact']
-    for name, kind in probe.fields:
-        out += [f".It {argument(name)}", kind]
+    for f in probe.fields:
+        out += [f".It {argument(f.name)}", *(prose(full_stop(f"{f.help} ({f.type})")) if f.help else [f.type])]
+    return out + [".El"]
+
+
+def reasons(probe):
+    """A line each: what the kernel's names mean. The whole of it is for --explain."""
+    if not probe.reasons:
+        return []
+    out = ["As the kernel names them; which there are differs between kernels.", "What usually causes one and what to do next:",
+           f".Dl {probe.command} \\-\\-explain {argument(probe.reasons[0].name)}", ".Bl -tag -width Ds"]
+    for r in probe.reasons:
+        kernels = f" ({r.kernels})" if r.kernels else ""
+        out += [f".It {argument(r.name)}", *prose(full_stop(f"{r.advice.means}{kernels}"))]
     return out + [".El"]
 
 
@@ -140,13 +152,13 @@ def page(name, date, release, body):
            f".Dd {date}", f".Dt {name.upper()} 8", f".Os {release}",
            ".nr doc-hyphen-flags 0"]
     for title in SECTIONS:
-        out += [f".Sh {title}", *body[title]]
+        out += [f".Sh {title}", *body[title]] if body.get(title) else []
     return "\n".join(out) + "\n"
 
 
 def see_also(probe, names):
     """skoop(8) and the tools this one's texts send the reader to."""
-    text = " ".join(t for m in probe.metrics + probe.events for _, t in m.advice.lines())
+    text = " ".join(t for m in probe.metrics + probe.events + probe.reasons for _, t in m.advice.lines())
     others = sorted(n for n in names if n != probe.name and re.search(rf"\bskoop-{re.escape(n)}\b", text))
     refs = ["skoop"] + [f"skoop-{n}" for n in others]
     return [f".Xr {r} 8{' ,' if r != refs[-1] else ''}" for r in refs]
@@ -167,6 +179,7 @@ def probe_page(probe, own, common, names):
         "METRICS": ["The labels", ".Li target_pod , target_namespace", "and", ".Li target_node",
                     "come first on every sample.", *metrics(probe)],
         "EVENTS": events(probe),
+        "REASONS": reasons(probe),
         "OVERHEAD": prose(f"{probe.overhead}. {COST[probe.source]}"),
         "ENVIRONMENT": ["See", ".Xr skoop 8 ."],
         "FILES": ["See", ".Xr skoop 8 ."],
@@ -185,7 +198,7 @@ def arguments(args):
 
 def dispatcher_page(own, probes, commands, findings):
     """{title: lines} of skoop(8): man/skoop.in with what is generated in place of its marks."""
-    missing = [title for title in SECTIONS if title not in own]
+    missing = [title for title in SECTIONS if title not in own and title != "REASONS"]
     if missing:
         raise Bad(f"man/skoop.in: no .Sh {missing[0]}")
     refs = [p.command for p in probes]
@@ -199,7 +212,7 @@ def dispatcher_page(own, probes, commands, findings):
         "@FINDINGS@": [line for name, says in findings for line in (f".It {argument(name)}", *prose(says))],
         "@SEE_ALSO@": [f".Xr {r} 8{' ,' if r != refs[-1] else ''}" for r in refs],
     }
-    return {title: [line for text in own[title] for line in made.get(text, [text])] for title in SECTIONS}
+    return {title: [line for text in own[title] for line in made.get(text, [text])] for title in SECTIONS if title in own}
 
 
 def command_options(probes, commands):

@@ -21,7 +21,7 @@ static const struct command {
 	  cmd_run },
 	{ "list", "", "the probes, and what each of them answers", cmd_list },
 	{ "targets", "", "the network namespaces and pods, and how they were found", cmd_targets },
-	{ "explain", "NAME", "what a metric, event or finding means, and its likely cause",
+	{ "explain", "NAME", "what a metric, event or reason means, and its likely cause",
 	  cmd_explain },
 	{ "doctor", "", "which probes can run here, and what the others lack", cmd_doctor },
 	{ "help", "[PROBE]", "the manual", cmd_help },

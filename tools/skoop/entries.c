@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "libcommon/array.h"
+#include "libcommon/describe.h"
 
 static const char project[] = "kubeskoop_";
 
@@ -46,21 +47,67 @@ const char *name_brief(const char *name, const char *prefix)
 	return rest && *rest == '_' ? rest + 1 : name;
 }
 
-static void add_probe(struct entries *es, const struct probe_info *p)
+const char *entry_kind(const struct entry *e)
+{
+	static const char *const kinds[] = {
+		[METRIC] = "metric",
+		[EVENT] = "event",
+		[FIELD_OF_EVENTS] = "field",
+		[REASON] = "reason",
+	};
+
+	return kinds[e->kind];
+}
+
+static void add_metrics(struct entries *es, const struct probe_info *p)
 {
 	for (size_t i = 0; i < p->nmetrics; i++) {
 		const struct probe_metric *m = &p->metrics[i];
 
-		entry_add(es, &(struct entry){ p->name, true, m->name,
-					       name_brief(m->name, p->prefix), m->key, m->type,
-					       m->unit, m->scope, m->origin, m->help, m->advice });
+		entry_add(es, &(struct entry){ .kind = METRIC,
+					       .probe = p->name,
+					       .here = true,
+					       .name = m->name,
+					       .brief = name_brief(m->name, p->prefix),
+					       .key = m->key,
+					       .type = m->type,
+					       .unit = m->unit,
+					       .scope = m->scope,
+					       .origin = m->origin,
+					       .help = m->help,
+					       .advice = m->advice });
 	}
+}
+
+static void add_events(struct entries *es, const struct probe_info *p)
+{
 	for (size_t i = 0; i < p->nevents; i++)
-		entry_add(es, &(struct entry){ .probe = p->name,
+		entry_add(es, &(struct entry){ .kind = EVENT,
+					       .probe = p->name,
 					       .here = true,
 					       .name = p->events[i].name,
 					       .help = p->events[i].help,
 					       .advice = p->events[i].advice });
+	for (size_t i = 0; i < p->nfields; i++)
+		if (p->fields[i].help)
+			entry_add(es, &(struct entry){ .kind = FIELD_OF_EVENTS,
+						       .probe = p->name,
+						       .here = true,
+						       .name = p->fields[i].name,
+						       .type = p->fields[i].type,
+						       .help = p->fields[i].help });
+}
+
+static void add_reasons(struct entries *es, const struct probe_info *p)
+{
+	for (size_t i = 0; i < p->nreasons; i++)
+		entry_add(es, &(struct entry){ .kind = REASON,
+					       .probe = p->name,
+					       .here = true,
+					       .name = p->reasons[i].name,
+					       .help = p->reasons[i].advice.means,
+					       .kernels = p->reasons[i].kernels,
+					       .advice = p->reasons[i].advice });
 }
 
 static const char *name_make(struct entries *es, const struct term *t, const struct metric *m)
@@ -78,12 +125,20 @@ static const char *name_make(struct entries *es, const struct term *t, const str
 static void add_term(struct entries *es, const struct term *t)
 {
 	for (const struct metric *m = t->metrics; m && m->name; m++)
-		entry_add(es, &(struct entry){ t->probe, false, name_make(es, t, m), m->name,
-					       m->key, m->type == COUNTER ? "counter" : "gauge",
-					       m->unit, m->scope == SCOPE_HOST ? "host" : "netns",
-					       "contract", m->help, m->advice });
+		entry_add(es, &(struct entry){ .kind = METRIC,
+					       .probe = t->probe,
+					       .name = name_make(es, t, m),
+					       .brief = m->name,
+					       .key = m->key,
+					       .type = m->type == COUNTER ? "counter" : "gauge",
+					       .unit = m->unit,
+					       .scope = m->scope == SCOPE_HOST ? "host" : "netns",
+					       .origin = "contract",
+					       .help = m->help,
+					       .advice = m->advice });
 	for (const struct event *e = t->events; e && e->name; e++)
-		entry_add(es, &(struct entry){ .probe = t->probe,
+		entry_add(es, &(struct entry){ .kind = EVENT,
+					       .probe = t->probe,
 					       .name = e->name,
 					       .help = e->help,
 					       .advice = e->advice });
@@ -91,8 +146,11 @@ static void add_term(struct entries *es, const struct term *t)
 
 void entries_load(struct entries *es, const struct probes *ps)
 {
-	for (size_t i = 0; i < ps->n; i++)
-		add_probe(es, &ps->v[i]);
+	for (size_t i = 0; i < ps->n; i++) {
+		add_metrics(es, &ps->v[i]);
+		add_events(es, &ps->v[i]);
+		add_reasons(es, &ps->v[i]);
+	}
 	for (const struct term *t = terms; t->probe; t++)
 		if (!probes_get(ps, t->probe))
 			add_term(es, t);
@@ -114,7 +172,9 @@ bool entry_is(const struct entry *e, const char *name)
 {
 	const char *rest = name_rest(name);
 
-	if (!e->brief)
+	if (e->kind == REASON)
+		return reason_is(e->name, name);
+	if (e->kind != METRIC)
 		return !strcasecmp(e->name, name);
 	return !strcasecmp(name_rest(e->name), rest) || !strcasecmp(e->brief, rest) ||
 	       (e->key && key_is(e->key, name));

@@ -5,13 +5,17 @@
 
 #include "skoop.h"
 
+enum entry_kind { METRIC, EVENT, FIELD_OF_EVENTS, REASON };
+
 /* One thing that has a name. */
 struct entry {
+	enum entry_kind kind;
 	const char *probe;
 	bool here;         /* the probe was found */
 	const char *name;  /* of a metric in full */
-	const char *brief; /* without prefixes; NULL: an event */
+	const char *brief; /* of a metric without prefixes */
 	const char *key, *type, *unit, *scope, *origin, *help;
+	const char *kernels; /* that have the reason, NULL: all that have such */
 	struct advice advice;
 };
 
@@ -26,6 +30,8 @@ struct entries {
 /* Those of the probes, then the terms of probes that are not among them. */
 void entries_load(struct entries *es, const struct probes *ps);
 void entries_free(struct entries *es);
+/* "metric", "event"... */
+const char *entry_kind(const struct entry *e);
 /* Whether it is called so: in full, without prefixes, or as the kernel or nstat spell it. */
 bool entry_is(const struct entry *e, const char *name);
 

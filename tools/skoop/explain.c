@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* skoop explain - what a name means: metrics and events as their probes tell it, and findings. */
+/* skoop explain - what a name means: all that probes tell of themselves, and findings. */
 #include "entries.h"
 
 #include <ctype.h>
@@ -15,7 +15,8 @@ static const struct plain_command command = {
 	.help = "Usage: skoop explain [-j] [NAME]\n"
 		"What NAME means, what is normal, what usually causes it and what to do next.\n"
 		"NAME is a metric (in full, without its prefix, or as the kernel and nstat spell\n"
-		"it), an event, a finding of snapshot or a probe. Without NAME: all names.\n",
+		"it), an event, a field of events, the reason of a drop or a reset, a finding of\n"
+		"snapshot or a probe. Without NAME: all names.\n",
 	.has = PLAIN_JSON | PLAIN_COMPLETE,
 	.max_args = 1,
 };
@@ -29,7 +30,7 @@ static void offer_all(const struct entries *es, const struct probes *ps, struct 
 		const char *colon = e->key ? strchr(e->key, ':') : NULL;
 
 		nearest_offer(near, e->brief ? e->brief : e->name);
-		if (e->brief)
+		if (e->kind == METRIC)
 			nearest_offer(near, name_rest(e->name));
 		if (colon)
 			nearest_offer(near, colon + 1);
@@ -57,13 +58,13 @@ static void say_kind(const struct entry *e, struct buf *b)
 {
 	struct buf text = { 0 };
 
-	if (e->brief)
+	if (e->kind == METRIC)
 		buf_printf(&text, "a %s%s%s, %s%s%s", e->type, e->unit ? " of " : "",
 			   e->unit ? e->unit : "",
 			   e->scope && !strcmp(e->scope, "host") ? "one for the machine"
 								 : "one for each network namespace",
 			   e->key ? "; the kernel's " : "", e->key ? e->key : "");
-	say_line(b, "is", e->brief ? text.data : "an event");
+	say_line(b, "is", e->kind == METRIC ? text.data : "an event");
 	b->failed |= text.failed;
 	buf_free(&text);
 }
@@ -85,7 +86,7 @@ static void say_found_by(const struct entry *e, struct buf *b)
 	struct buf text = { 0 }, found = { 0 };
 	const char *id, *title;
 
-	for (size_t i = 0; e->brief && (id = finding_name(i, &title)); i++) {
+	for (size_t i = 0; e->kind == METRIC && (id = finding_name(i, &title)); i++) {
 		text.len = 0;
 		if (finding_explain(id, &text) && text.data &&
 		    has_word(text.data, name_rest(e->name)))
@@ -101,9 +102,16 @@ static void say_found_by(const struct entry *e, struct buf *b)
 static void say_entry(const struct entry *e, struct buf *b)
 {
 	bool option = e->origin && !strcmp(e->origin, "all");
+	struct reason reason = { .name = e->name, .kernels = e->kernels, .advice = e->advice };
 
-	explain_advice(e->name, e->help, &e->advice, b);
-	say_kind(e, b);
+	if (e->kind == REASON) {
+		explain_reason(e->probe, &reason, b);
+	} else if (e->kind == FIELD_OF_EVENTS) {
+		explain_field(e->name, e->type, e->help, b);
+	} else {
+		explain_advice(e->name, e->help, &e->advice, b);
+		say_kind(e, b);
+	}
 	say_found_by(e, b);
 	buf_printf(b, "  %-8s skoop %s%s%s\n", "see", e->probe,
 		   option ? ", with -a or an option of its own" : "",
@@ -121,7 +129,7 @@ static void json_pair(struct buf *b, const char *key, const char *text)
 static void say_json(const struct entry *e, struct buf *b)
 {
 	buf_str(b, "{\"schema\":1,\"kind\":\"explanation\"");
-	json_pair(b, e->brief ? "metric" : "event", e->name);
+	json_pair(b, entry_kind(e), e->name);
 	json_pair(b, "probe", e->probe);
 	buf_printf(b, ",\"found\":%s", e->here ? "true" : "false");
 	json_pair(b, "type", e->type);
@@ -129,7 +137,8 @@ static void say_json(const struct entry *e, struct buf *b)
 	json_pair(b, "scope", e->scope);
 	json_pair(b, "origin", e->origin);
 	json_pair(b, "key", e->key);
-	json_pair(b, "help", e->help);
+	json_pair(b, "help", e->kind == REASON ? NULL : e->help);
+	json_pair(b, "kernels", e->kernels);
 	json_pair(b, "means", e->advice.means);
 	json_pair(b, "normal", e->advice.normal);
 	json_pair(b, "causes", e->advice.causes);
@@ -138,15 +147,31 @@ static void say_json(const struct entry *e, struct buf *b)
 	buf_str(b, "}\n");
 }
 
+/* What its events carry, a line a field. */
+static void say_fields(const struct probe_info *p, struct buf *b)
+{
+	for (size_t i = 0; i < p->nfields; i++) {
+		struct buf text = { 0 };
+
+		buf_printf(&text, "%s: %s", p->fields[i].name,
+			   p->fields[i].help ? p->fields[i].help : p->fields[i].type);
+		say_line(b, i ? "" : "fields", text.data);
+		b->failed |= text.failed;
+		buf_free(&text);
+	}
+}
+
 static void say_probe(const struct probe_info *p, struct buf *b)
 {
-	struct buf names = { 0 };
+	struct buf names = { 0 }, reasons = { 0 };
 
 	for (size_t i = 0; i < p->nmetrics; i++)
 		if (!p->metrics[i].origin || strcmp(p->metrics[i].origin, "all"))
 			buf_printf(&names, "%s ", name_brief(p->metrics[i].name, p->prefix));
 	for (size_t i = 0; i < p->nevents; i++)
 		buf_printf(&names, "%s ", p->events[i].name);
+	for (size_t i = 0; i < p->nreasons; i++)
+		buf_printf(&reasons, "%s ", p->reasons[i].name);
 	buf_printf(b, "skoop-%s: %s\n", p->name,
 		   p->question  ? p->question
 		   : p->summary ? p->summary
@@ -155,8 +180,11 @@ static void say_probe(const struct probe_info *p, struct buf *b)
 	say_line(b, "overhead", p->overhead);
 	say_line(b, "needs", p->needs);
 	say_line(b, "names", names.data);
-	b->failed |= names.failed;
+	say_fields(p, b);
+	say_line(b, "reasons", reasons.data);
+	b->failed |= names.failed || reasons.failed;
 	buf_free(&names);
+	buf_free(&reasons);
 }
 
 /* The id of the finding of that name, whatever its case; NULL: there is none. */
@@ -219,7 +247,8 @@ static int unknown(const struct entries *es, const struct probes *ps, const char
 
 	offer_all(es, ps, &near);
 	nearest_print(&near, &b);
-	msg_error("no metric, event, finding or probe is named '%s'%s", name, b.data ? b.data : "");
+	msg_error("no metric, event, field, reason, finding or probe is named '%s'%s", name,
+		  b.data ? b.data : "");
 	buf_free(&b);
 	return EXIT_USAGE;
 }
@@ -245,12 +274,20 @@ static void list_table(const struct entries *es, struct buf *b)
 	table_column(&t, "probe", COL_WHOLE, 0);
 	table_column(&t, "says", COL_WHOLE, 0);
 	for (size_t i = 0; i < es->n; i++)
-		list_row(&t, es->v[i].name, es->v[i].brief ? "metric" : "event", es->v[i].probe,
-			 es->v[i].help);
+		list_row(&t, es->v[i].name, entry_kind(&es->v[i]), es->v[i].probe, es->v[i].help);
 	for (size_t i = 0; (finding = finding_name(i, &title)); i++)
 		list_row(&t, finding, "finding", NULL, title);
 	table_show(&t, b);
 	table_free(&t);
+}
+
+/* Fields and reasons may have the name of one before. */
+static bool is_first(const struct entries *es, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (!strcmp(es->v[j].name, es->v[i].name))
+			return false;
+	return true;
 }
 
 static void list_complete(const struct entries *es, struct buf *b)
@@ -258,8 +295,9 @@ static void list_complete(const struct entries *es, struct buf *b)
 	const char *finding, *title;
 
 	for (size_t i = 0; i < es->n; i++)
-		buf_printf(b, "%s\t%s\n", name_rest(es->v[i].name),
-			   es->v[i].help ? es->v[i].help : "");
+		if (is_first(es, i))
+			buf_printf(b, "%s\t%s\n", name_rest(es->v[i].name),
+				   es->v[i].help ? es->v[i].help : "");
 	for (size_t i = 0; (finding = finding_name(i, &title)); i++)
 		buf_printf(b, "%s\t%s\n", finding, title);
 }
@@ -282,6 +320,15 @@ static int answer(const struct entries *es, const struct probes *ps, const struc
 	return print_buf(&b);
 }
 
+/* The name of a whole series as a dashboard shows it, with labels or a value; a reason may have a space in its name. */
+static void series_cut(char *name)
+{
+	size_t len = strcspn(name, "{\t\n");
+	size_t word = strcspn(name, " ");
+
+	name[word < len && !isalpha((unsigned char)name[word + 1]) ? word : len] = '\0';
+}
+
 int cmd_explain(int argc, char **argv)
 {
 	struct plain_options opt;
@@ -294,8 +341,7 @@ int cmd_explain(int argc, char **argv)
 	if (opt.complete)
 		msg_level_set(MSG_QUIET);
 	if (opt.arg)
-		opt.arg[strcspn(opt.arg, "{ \t\n")] =
-			'\0'; /* a whole series, as a dashboard shows it */
+		series_cut(opt.arg);
 	code = EXIT_FAILED;
 	if (probes_find(&ps))
 		return code;

@@ -11,7 +11,7 @@
 
 /* Growing lists while they are read. */
 struct sizes {
-	size_t options, metrics, events;
+	size_t options, metrics, events, fields, reasons;
 };
 
 static void unescape(char *text)
@@ -99,6 +99,24 @@ static bool take_event(struct probe_info *p, size_t *size, const char *const *f)
 	return true;
 }
 
+static bool take_field(struct probe_info *p, size_t *size, const char *const *f)
+{
+	if (!f[1] || !f[2] || array_grow(&p->fields, size, p->nfields + 1))
+		return false;
+	p->fields[p->nfields++] = (struct probe_field){ .name = f[1], .type = f[2], .help = f[3] };
+	return true;
+}
+
+static bool take_reason(struct probe_info *p, size_t *size, const char *const *f)
+{
+	if (!f[1] || array_grow(&p->reasons, size, p->nreasons + 1))
+		return false;
+	p->reasons[p->nreasons++] = (struct reason){ .name = f[1],
+						     .kernels = f[2],
+						     .advice = advice_of(f + 3) };
+	return true;
+}
+
 /* Kinds of lines this program does not know are a newer probe's; they are passed over. */
 static bool take_line(struct probe_info *p, struct sizes *sizes, char *line, bool first)
 {
@@ -113,6 +131,10 @@ static bool take_line(struct probe_info *p, struct sizes *sizes, char *line, boo
 		return take_metric(p, &sizes->metrics, f);
 	if (f[0] && !strcmp(f[0], "event"))
 		return take_event(p, &sizes->events, f);
+	if (f[0] && !strcmp(f[0], "field"))
+		return take_field(p, &sizes->fields, f);
+	if (f[0] && !strcmp(f[0], "reason"))
+		return take_reason(p, &sizes->reasons, f);
 	return true;
 }
 

@@ -136,6 +136,8 @@ static void probe_free(struct probe_info *p)
 	free(p->options);
 	free(p->metrics);
 	free(p->events);
+	free(p->fields);
+	free(p->reasons);
 	free(p->text);
 }
 

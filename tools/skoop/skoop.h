@@ -78,6 +78,10 @@ struct probe_event {
 	struct advice advice;
 };
 
+struct probe_field {
+	const char *name, *type, *help;
+};
+
 struct probe_info {
 	char *name; /* after skoop- */
 	char *path;
@@ -89,6 +93,10 @@ struct probe_info {
 	size_t nmetrics;
 	struct probe_event *events;
 	size_t nevents;
+	struct probe_field *fields;
+	size_t nfields;
+	struct reason *reasons;
+	size_t nreasons;
 	char *text; /* owns the texts */
 };
 
