@@ -212,6 +212,14 @@ static const char *after_subsystem(const char *name, const char *subsystem)
 	return rest + strspn(rest, " :/_");
 }
 
+/* A function's name may come as a stack has it, with what the compiler put behind it and an offset. */
+static bool same(const char *reason, const char *name)
+{
+	size_t len = strcspn(name, ".+");
+
+	return strlen(reason) == len && !strncasecmp(reason, name, len);
+}
+
 bool reason_is(const char *reason, const char *name)
 {
 	const char *rest;
@@ -221,7 +229,7 @@ bool reason_is(const char *reason, const char *name)
 		if (rest)
 			name = rest;
 	}
-	if (!strcasecmp(reason, name))
+	if (same(reason, name))
 		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		const char *brief = after(reason, kinds[i].prefix);

@@ -111,7 +111,7 @@ def reasons(probe):
     if not probe.reasons:
         return []
     out = ["As the kernel names them; which there are differs between kernels.", "What usually causes one and what to do next:",
-           f".Dl {probe.command} \\-\\-explain {argument(probe.reasons[0].name)}", ".Bl -tag -width Ds"]
+           f".Dl {probe.command} \\-\\-explain REASON", ".Bl -tag -width Ds"]
     for r in probe.reasons:
         kernels = f" ({r.kernels})" if r.kernels else ""
         out += [f".It {argument(r.name)}", *prose(full_stop(f"{r.advice.means}{kernels}"))]

@@ -66,7 +66,7 @@ def test_manual_page_is_well_formed(page):
 
 @pytest.mark.parametrize("tool", tools())
 def test_manual_page_has_what_the_tool_says(tool):
-    """Every option, metric and text of the descriptor can be read in the page, commands in it as they are typed."""
+    """Every option, metric, field, reason and text of the descriptor can be read in the page, commands in it as they are typed."""
     done = run(["mandoc", "-Tutf8", TOP / f"man/skoop-{tool}.8"])
     shown = "".join(re.sub(r".\x08", "", done.stdout).split())
     for row in described(tool):
@@ -75,6 +75,9 @@ def test_manual_page_has_what_the_tool_says(tool):
         elif row[0] in ("metric", "event"):
             for text in row[1:2] + row[7 if row[0] == "metric" else 2:]:
                 assert "".join(text.replace("−", "-").split()) in shown, text
+        elif row[0] in ("field", "reason"):
+            for text in row[1:2] + row[3:4]:
+                assert "".join(text.split()) in shown, text
 
 
 # ---- completions ----
