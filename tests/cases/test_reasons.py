@@ -91,6 +91,13 @@ def test_a_probe_lists_its_fields_and_reasons(house):
     assert lines[at + 1:at + 3] == ["           tiny: int", "  reasons  NO_SOCKET QDISC_DROP_CONGESTED nf_hook_slow"]
 
 
+def test_a_probe_with_an_event_of_its_name_is_told_with_both(house):
+    house.add("storm", describe=told("storm", [("RAIN", "", "it rains")], [("drops", "uint", "how many")], events=["Storm"]))
+    lines = house("explain", "storm").stdout.splitlines()
+    assert lines[0] == "Storm: Help of Storm" and "  fields   drops: how many" in lines and "  reasons  RAIN" in lines
+    assert house("explain", "Storm").stdout.splitlines() == lines[:lines.index("")]
+
+
 def test_an_unknown_reason_names_the_nearest(house):
     assert "NO_SOCKET" in one_line(house("explain", "NO_SOKET", rc=2), "'NO_SOKET'", "did you mean").stderr
 

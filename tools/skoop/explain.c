@@ -236,8 +236,11 @@ static void say_all(const struct entries *es, const struct probes *ps, const cha
 			say_entry(&es->v[i], b);
 	}
 	say_finding(name, json, b);
-	if (!b->len && p && !json)
-		say_probe(p, b);
+	if (!p || json)
+		return;
+	if (b->len)
+		buf_str(b, "\n");
+	say_probe(p, b);
 }
 
 static int unknown(const struct entries *es, const struct probes *ps, const char *name)
