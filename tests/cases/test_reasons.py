@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from docslib import Bash, Fish, Zsh
 from skooplib import BUILD, FIXTURES, run, skoop
 from test_skoop import House, described, one_line
 
@@ -82,6 +83,17 @@ def test_completion_offers_a_name_once(house):
     assert [line for line in lines if line.split("\t")[0] in ("NO_SOCKET", "saddr")] == [
         "saddr\twhere it came from", "NO_SOCKET\tnobody listens"]
     assert "QDISC_DROP_CONGESTED\tthe queue says slow down" in lines
+
+
+@pytest.mark.parametrize("shell", [Bash, Zsh, Fish])
+def test_shells_offer_what_a_probe_explains(house, shell):
+    house.add("tcp", describe=told("tcp", [("NO_SOCKET", "", "nobody listens")],
+                                   [("saddr", "address", "where it came from"), ("tiny", "int", "")], metrics=["m"],
+                                   events=["Evt"]))
+    with shell() as sh:
+        sh.path(f"{house.path}:{BUILD}")
+        assert sh.complete("skoop-tcp --explain ") == {"kubeskoop_tcp_m", "Evt", "saddr", "NO_SOCKET"}
+        assert {"NO_SOCKET", "saddr", "QDISC_DROP_CONGESTED"} <= sh.complete("skoop explain ")
 
 
 def test_a_probe_lists_its_fields_and_reasons(house):
