@@ -17,6 +17,7 @@ ENUMS = {"packetloss": {"skb_drop_reason": "vmlinux", "qdisc_drop_reason": "vmli
 # The first kernels that have them.
 SINCE = {"packetloss": (5, 17), "tcpreset": (6, 10)}
 BUILT = [probe for probe in ENUMS if (BUILD / f"skoop-{probe}").exists()]
+__test__ = bool(BUILT)
 
 
 def enumerators(enum, module):
