@@ -15,8 +15,15 @@ struct bpf_program;
 struct hook_state {
 	int program; /* index into hook.programs of the one that serves or is tried, -1: none does */
 	bool unwanted;      /* this kernel does not need it */
+	bool denied;        /* a program was refused for lack of privilege, or by a policy */
 	struct buf refused; /* "fentry: Operation not supported; kprobe: …" */
 	struct bpf_link *link;
+};
+
+/* A program's section, "tp_btf/tcp_retransmit_skb", in its two parts. */
+struct hook_place {
+	char kind[16];
+	const char *target;
 };
 
 struct bpf_run {
@@ -46,6 +53,25 @@ int bpf_run_load(struct bpf_run *r);
 /* Detaches, and waits until no program runs any more: what is in the maps then is final. */
 void bpf_run_detach(struct bpf_run *r);
 void bpf_run_unload(struct bpf_run *r);
+
+/* ---- bpf_constants.c: before loading; 0 or -errno after one msg_error ---- */
+
+int bpf_run_set_constants(struct bpf_run *r);
+int bpf_run_set_sizes(struct bpf_run *r);
+
+/* ---- bpf_hooks.c ---- */
+
+/* Chooses for each hook the first program whose place this kernel has. */
+void bpf_run_choose(struct bpf_run *r);
+/* The program that serves hook i or is tried for it, and its place; NULL: the object has none of that name. */
+struct bpf_program *bpf_run_program(const struct bpf_run *r, size_t i, struct hook_place *place);
+/* Hook i's program was refused with err: chooses the next one. */
+void bpf_run_next_program(struct bpf_run *r, size_t i, int err);
+/* The first hook the probe cannot run without and that no program serves; -1: it can run. */
+int bpf_run_without(const struct bpf_run *r);
+void bpf_run_tell_hooks(const struct bpf_run *r);
+
+/* ---- bpf_counters.c ---- */
 
 /* Hands this round's counters to out_metric(). 0 or -errno after one msg_error. */
 int bpf_run_counters(struct bpf_run *r);
