@@ -46,13 +46,15 @@ PROBES := $(patsubst tools/%.c,%,$(filter-out tools/skoop.c,$(wildcard tools/*.c
 TRACING := $(patsubst bpf/%.bpf.c,%,$(wildcard bpf/*.bpf.c))
 TOOLS  := $(PROBES:%=$(BUILD)/skoop-%)
 TRACERS := $(TRACING:%=$(BUILD)/skoop-%)
+# Named, so that they stay: the tests hold their types against the running kernel's.
+BPF_OBJS := $(TRACING:%=$(BUILD)/bpf/%.bpf.o)
 SKOOP_OBJS := $(patsubst %.c,$(BUILD)/%.o,tools/skoop.c $(wildcard tools/skoop/*.c))
 COMMON_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard libcommon/*.c))
 COMMON := $(BUILD)/libcommon.a
 UNITS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all run check vm docs clean install install-strip uninstall bench soak units fuzz lint
-all: $(TOOLS) $(BUILD)/skoop
+all: $(TOOLS) $(BUILD)/skoop $(BPF_OBJS)
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
@@ -92,7 +94,7 @@ $(UNITS): $(BUILD)/%: %.c $(COMMON)
 # Fuzz harnesses: libFuzzer is clang's, so the library is compiled once more with it.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZFLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
-FUZZ_OBJS := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(wildcard libcommon/*.c))
+FUZZ_OBJS := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(filter-out libcommon/bpf%,$(wildcard libcommon/*.c)))
 fuzz: $(FUZZERS)
 $(BUILD)/fuzz/%.o: %.c
 	$(call say,FUZZCC,$<)
