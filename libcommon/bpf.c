@@ -15,7 +15,6 @@
 #include "out.h"
 #include "process.h"
 #include "target.h"
-#include "target_pass.h"
 
 /* How many events in a row may keep the loop from its other duties. */
 #define BATCH 4096
@@ -31,77 +30,17 @@ const struct targets *bpf_run_targets(struct bpf_run *r)
 	return r->targets;
 }
 
-/* ---- targets ---- */
-
-static bool selecting(const struct bpf_run *r)
-{
-	return r->opt->target.nselectors && !r->opt->target.all;
-}
-
-/* The namespaces the kernel half lets through. One that is gone keeps its entry: its number is not used again soon. */
-static void admit(struct bpf_run *r)
-{
-	int fd = bpf_run_map(r, "targets");
-	const uint8_t yes = 1;
-
-	for (size_t i = 0; selecting(r) && i < r->targets->n; i++) {
-		uint32_t netns = (uint32_t)r->targets->v[i].netns;
-
-		if (r->targets->v[i].selected && netns)
-			bpf_map_update_elem(fd, &netns, &yes, BPF_ANY);
-	}
-}
-
-/* Looks at the machine's namespaces again; what was known before stays known for events that come late. */
-static int search(struct bpf_run *r)
-{
-	struct targets *fresh;
-	int err = 0;
-
-	/* The first ones may have been found already, by who started several probes. */
-	if (r->searched_at || !r->opt->given || targets_take(STDIN_FILENO, r->finder, &fresh))
-		err = targets_load(r->finder, &fresh);
-	if (err)
-		return err;
-	out_round(r->out, fresh);
-	targets_free(r->old);
-	r->old = r->targets;
-	r->targets = fresh;
-	r->searched_at = process_now();
-	if (r->object)
-		admit(r);
-	return 0;
-}
-
-/*
- * The target of an event's namespace. One not seen before is looked for at once, but a number that nothing is found for
- * makes the next search wait twice as long.
- */
-static const struct target *target_of(struct bpf_run *r, uint32_t netns)
-{
-	const struct target *t = bpf_run_target(r, netns);
-
-	if (t || !netns || process_now() - r->searched_at < r->patience)
-		return t;
-	if (search(r))
-		return NULL;
-	t = bpf_run_target(r, netns);
-	if (t)
-		r->patience = NSEC_PER_SEC / 10;
-	else if (r->patience < 16 * NSEC_PER_SEC)
-		r->patience *= 2;
-	return t;
-}
-
 /* ---- events ---- */
 
 /* A stack begins with the tracing machinery; what the reader wants begins where the kernel was. */
 static void trim_stack(struct bpf_run *r, const struct field *f, char *record)
 {
-	size_t n = f->size / sizeof(uint64_t), from = 0;
 	uint64_t frames[STACK_DEPTH];
+	size_t n = f->size / sizeof(*frames), from = 0;
 
-	memcpy(frames, record + f->offset, f->size);
+	if (n > STACK_DEPTH)
+		return;
+	memcpy(frames, record + f->offset, n * sizeof(*frames));
 	while (from < n && frames[from]) {
 		const char *name = kernel_function(r->kernel, frames[from]);
 
@@ -117,6 +56,7 @@ static void trim_stack(struct bpf_run *r, const struct field *f, char *record)
 static int on_event(void *arg, void *data, size_t size)
 {
 	struct bpf_run *r = arg;
+	const struct target *t;
 	char record[RECORD_MAX];
 	struct event_header h;
 
@@ -130,7 +70,10 @@ static int on_event(void *arg, void *data, size_t size)
 	for (size_t i = 0; r->opt->stack && r->probe->fields[i].name; i++)
 		if (r->probe->fields[i].type == F_STACK && h.known >> i & 1)
 			trim_stack(r, &r->probe->fields[i], record);
-	out_event(r->out, target_of(r, h.netns), record, size);
+	t = bpf_run_event_target(r, h.netns);
+	/* One that was not chosen may have got the number of one that was. */
+	if (!t || t->selected)
+		out_event(r->out, t, record, size);
 	if (out_error(r->out))
 		return out_error(r->out);
 	if (r->opt->max_events && out_events(r->out) >= r->opt->max_events)
@@ -142,7 +85,7 @@ static int on_event(void *arg, void *data, size_t size)
 
 static int round_run(struct bpf_run *r, bool show)
 {
-	int err = search(r);
+	int err = bpf_run_search(r);
 
 	if (!err && r->tracing->refresh)
 		err = r->tracing->refresh(r);
@@ -189,8 +132,9 @@ static int duties(struct loop *l, uint64_t now)
 	if (now >= l->tick) {
 		bpf_run_tell_lost(r);
 		l->tick = now + NSEC_PER_SEC;
-		if (selecting(r) && now - r->searched_at >= 2 * NSEC_PER_SEC)
-			err = search(r);
+		if ((bpf_run_selecting(r) && now - r->searched_at >= 2 * NSEC_PER_SEC) ||
+		    bpf_run_targets_changed(r))
+			err = bpf_run_search(r);
 		if (!err && r->tracing->refresh)
 			err = r->tracing->refresh(r);
 	}
@@ -315,7 +259,7 @@ static size_t selected(const struct targets *ts)
 /* The targets first: whoever asks for one that is not there need not wait for the kernel. */
 static int find_targets(struct bpf_run *r)
 {
-	int err = search(r), code;
+	int err = bpf_run_search(r), code;
 
 	if (err)
 		return target_exit_code(err);
@@ -331,19 +275,14 @@ static int find_targets(struct bpf_run *r)
 int bpf_probe_run(const struct probe *p, const struct options *opt, struct target_finder *f,
 		  struct out *o)
 {
-	struct bpf_run r = { .probe = p,
-			     .tracing = p->tracing,
-			     .opt = opt,
-			     .finder = f,
-			     .out = o,
-			     .patience = NSEC_PER_SEC / 10 };
+	struct bpf_run r = { .probe = p, .tracing = p->tracing, .opt = opt, .finder = f, .out = o };
 	int missing = find_targets(&r), code = missing;
 
 	if (!code || (r.targets && selected(r.targets)))
 		code = bpf_run_load(&r);
 	if (r.object) {
 		out_set_kernel(o, r.kernel, kernel_symbol);
-		admit(&r);
+		bpf_run_admit(&r);
 		code = exit_code(&r, trace(&r));
 		out_set_kernel(o, NULL, NULL);
 		if (!code)
@@ -352,5 +291,6 @@ int bpf_probe_run(const struct probe *p, const struct options *opt, struct targe
 	bpf_run_unload(&r);
 	targets_free(r.old);
 	targets_free(r.targets);
+	free(r.seen_at);
 	return code;
 }

@@ -26,13 +26,6 @@ struct table_rows {
 	size_t n, size;
 };
 
-const struct target *bpf_run_target(const struct bpf_run *r, uint32_t netns)
-{
-	const struct target *t = target_by_netns(r->targets, netns);
-
-	return t || !r->old ? t : target_by_netns(r->old, netns);
-}
-
 static int row_order(const void *a, const void *b)
 {
 	const struct row *x = a, *y = b;
@@ -61,11 +54,12 @@ static char *label_of(const struct bpf_run *r, const struct metric *m, uint64_t 
 static int add_row(struct bpf_run *r, struct table_rows *rows, const struct counter_key *key,
 		   const uint64_t *values, int cpus, size_t nmetrics)
 {
-	const struct metric *m = &r->probe->metrics[key->metric];
 	struct row row = { .metric = key->metric };
+	const struct metric *m;
 
 	if (key->metric >= nmetrics)
 		return 0;
+	m = &r->probe->metrics[key->metric];
 	row.target = key->netns ? bpf_run_target(r, key->netns) : NULL;
 	if (m->scope != SCOPE_HOST && !(row.target && row.target->selected)) {
 		/* Of no known namespace: told as such unless a selection is asked for. */
@@ -120,7 +114,7 @@ static int add_zeros(struct bpf_run *r, struct table_rows *rows, size_t nmetrics
 	uint64_t zero = 0;
 	int err = 0;
 
-	for (uint32_t m = 0; m < nmetrics; m++) {
+	for (uint32_t m = 0; !err && m < nmetrics; m++) {
 		struct counter_key key = { .metric = m };
 
 		if (r->probe->metrics[m].label || !strcmp(r->probe->metrics[m].name, "lostevents"))
@@ -199,7 +193,7 @@ void bpf_run_tell_lost(struct bpf_run *r)
 		for (int cpu = 0; cpu < cpus; cpu++)
 			sum += values[cpu];
 		r->lost[i] = sum;
-		if (sum > before || r->lost[i])
+		if (sum)
 			bpf_run_lost(r, names[i], sum - before);
 	}
 }

@@ -26,6 +26,12 @@ struct hook_place {
 	const char *target;
 };
 
+/* A namespace that was looked for and not found. */
+struct stranger {
+	uint32_t netns;
+	uint64_t due, wait; /* when to look for it again, and the time between the last two */
+};
+
 struct bpf_run {
 	const struct probe *probe;
 	const struct tracing *tracing;
@@ -35,8 +41,11 @@ struct bpf_run {
 	struct kernel *kernel;
 	struct targets *targets,
 		*old; /* now; and before the last search, for events that come late */
-	uint64_t searched_at,
-		patience; /* when, and how long an unknown namespace must wait for the next */
+	uint64_t searched_at, search_cost; /* ns */
+	uint64_t *seen_at;                 /* of targets->v: when each was last seen to live */
+	size_t seen_size;
+	struct stranger strangers[64]; /* the last ones */
+	size_t next_stranger;
 	struct bpf_object *object;
 	struct hook_state *hooks;
 	size_t nhooks;
@@ -77,6 +86,19 @@ void bpf_run_tell_hooks(const struct bpf_run *r);
 int bpf_run_counters(struct bpf_run *r);
 /* Tells what was lost since the last call. */
 void bpf_run_tell_lost(struct bpf_run *r);
+
+/* ---- bpf_targets.c ---- */
+
+/* Whether the command line chose targets, which the kernel half then tells apart. */
+bool bpf_run_selecting(const struct bpf_run *r);
+/* Looks at the machine's namespaces. 0 or -errno after one msg_error. */
+int bpf_run_search(struct bpf_run *r);
+/* Whether one that was found is gone. */
+bool bpf_run_targets_changed(const struct bpf_run *r);
+/* Tells the kernel half which namespaces to let through. */
+void bpf_run_admit(struct bpf_run *r);
+/* The target of an event: a namespace not known, or no longer, is looked for. NULL: none is found. */
+const struct target *bpf_run_event_target(struct bpf_run *r, uint32_t netns);
 /* The target of a namespace, also of one that is gone since the last search; NULL: none is known. */
 const struct target *bpf_run_target(const struct bpf_run *r, uint32_t netns);
 
