@@ -29,7 +29,7 @@ struct names {
 struct memory {
 	struct types types; /* data is NULL while it rests */
 	struct ksyms ksyms;
-	bool ksyms_tried;
+	bool ksyms_tried, hidden_told;
 	struct names *enums;
 	size_t nenums, enums_size;
 	char symbol[512];
@@ -191,7 +191,7 @@ bool kernel_enum_value(const struct kernel *k, const char *type, const char *nam
 
 /* ---- symbols ---- */
 
-/* Read at the first question; without them nothing has a name, and that is said once. */
+/* Read at the first question; without them nothing has a name. */
 static const struct ksyms *symbols(const struct kernel *k)
 {
 	struct memory *m = k->memory;
@@ -200,14 +200,25 @@ static const struct ksyms *symbols(const struct kernel *k)
 	if (!m->ksyms_tried) {
 		m->ksyms_tried = true;
 		err = ksyms_read(&m->ksyms, symbols_path);
-		if (err == -EPERM)
-			msg_warn("kernel addresses stay numbers: %s hides them (kernel.kptr_restrict)",
-				 symbols_path);
-		else if (err)
+		if (err)
 			msg_warn("kernel addresses stay numbers: %s: %s", symbols_path,
 				 strerror(-err));
 	}
 	return &m->ksyms;
+}
+
+/* For questions about addresses: that they are hidden is said once. */
+static const struct ksyms *addresses(const struct kernel *k)
+{
+	const struct ksyms *ks = symbols(k);
+
+	if (ks->hidden && !k->memory->hidden_told) {
+		k->memory->hidden_told = true;
+		msg_warn("kernel addresses stay numbers: %s hides them (kernel.kptr_restrict); "
+			 "run as root, or with CAP_SYSLOG",
+			 symbols_path);
+	}
+	return ks;
 }
 
 bool kernel_has_symbol(struct kernel *k, const char *name)
@@ -217,8 +228,8 @@ bool kernel_has_symbol(struct kernel *k, const char *name)
 
 bool kernel_symbol_range(struct kernel *k, const char *name, uint64_t *from, uint64_t *to)
 {
-	const struct ksyms *ks = symbols(k);
-	const struct ksym *s = ksyms_named(ks, name);
+	const struct ksyms *ks = addresses(k);
+	const struct ksym *s = ks->hidden ? NULL : ksyms_named(ks, name);
 
 	if (!s)
 		return false;
@@ -229,7 +240,7 @@ bool kernel_symbol_range(struct kernel *k, const char *name, uint64_t *from, uin
 
 const char *kernel_function(const struct kernel *k, uint64_t address)
 {
-	const struct ksyms *ks = symbols(k);
+	const struct ksyms *ks = addresses(k);
 	uint64_t end;
 	const struct ksym *s = ksyms_find(ks, address, &end);
 
@@ -238,7 +249,7 @@ const char *kernel_function(const struct kernel *k, uint64_t address)
 
 const char *kernel_symbol(struct kernel *k, uint64_t address)
 {
-	const struct ksyms *ks = symbols(k);
+	const struct ksyms *ks = addresses(k);
 	uint64_t end;
 	const struct ksym *s = ksyms_find(ks, address, &end);
 	char *text = k->memory->symbol;

@@ -27,7 +27,7 @@ void kernel_rest(struct kernel *k);
 int kernel_tracepoint_args(struct kernel *k, const char *name);
 /* How many arguments the function takes; -1: BTF does not know it (inlined, static under another name, in a module). */
 int kernel_function_args(struct kernel *k, const char *name);
-/* Whether the symbol table has a function of that name, modules included. */
+/* Whether the symbol table has a function of that name, modules included; also where addresses are hidden. */
 bool kernel_has_symbol(struct kernel *k, const char *name);
 
 /*

@@ -8,6 +8,8 @@
 #include "array.h"
 #include "util.h"
 
+#define FUNCTION_MAX (1 << 20)
+
 static int add_name(struct ksyms *ks, const char *text, size_t len, uint32_t *offset)
 {
 	if (array_grow(&ks->names, &ks->names_size, ks->names_len + len + 1))
@@ -81,8 +83,9 @@ int ksyms_read(struct ksyms *ks, const char *path)
 		err = add_line(ks, line);
 	if (err >= 0 && ks->n)
 		qsort(ks->v, ks->n, sizeof(*ks->v), by_address);
-	if (err >= 0 && (!ks->n || !ks->v[ks->n - 1].address))
-		err = -EPERM;
+	if (err >= 0 && !ks->n)
+		err = -EBADMSG;
+	ks->hidden = ks->n && !ks->v[ks->n - 1].address;
 	if (err < 0)
 		ksyms_free(ks);
 	return err < 0 ? err : 0;
@@ -108,7 +111,7 @@ const struct ksym *ksyms_find(const struct ksyms *ks, uint64_t address, uint64_t
 			high = mid;
 	}
 	*end = low < ks->n ? ks->v[low].address : UINT64_MAX;
-	if (!low)
+	if (!low || ks->hidden || address - ks->v[low - 1].address > FUNCTION_MAX)
 		return NULL;
 	/* Of several names for one address the first is as good as any, and the same each time. */
 	for (same = low - 1; same && ks->v[same - 1].address == ks->v[low - 1].address; same--)

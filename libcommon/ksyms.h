@@ -3,6 +3,7 @@
 #ifndef SKOOP_KSYMS_H
 #define SKOOP_KSYMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,13 +18,17 @@ struct ksyms {
 	size_t n, size;
 	char *names;
 	size_t names_len, names_size;
+	bool hidden; /* the kernel shows names only (kernel.kptr_restrict, CAP_SYSLOG) */
 };
 
-/* 0 or -errno; -EPERM: the kernel hides its addresses (kernel.kptr_restrict, CAP_SYSLOG). */
+/* 0 or -errno; -EBADMSG: there is no function in it. */
 int ksyms_read(struct ksyms *ks, const char *path);
 void ksyms_free(struct ksyms *ks);
 
-/* The function that holds the address; NULL: none. *end: where the next begins. */
+/*
+ * The function that holds the address; NULL: none, or addresses are hidden. *end: where the next begins. No function is
+ * longer than 1 MiB: what lies beyond is in none.
+ */
 const struct ksym *ksyms_find(const struct ksyms *ks, uint64_t address, uint64_t *end);
 /* The first function of that name; NULL: none. */
 const struct ksym *ksyms_named(const struct ksyms *ks, const char *name);
