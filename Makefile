@@ -46,15 +46,15 @@ PROBES := $(patsubst tools/%.c,%,$(filter-out tools/skoop.c,$(wildcard tools/*.c
 TRACING := $(patsubst bpf/%.bpf.c,%,$(wildcard bpf/*.bpf.c))
 TOOLS  := $(PROBES:%=$(BUILD)/skoop-%)
 TRACERS := $(TRACING:%=$(BUILD)/skoop-%)
-# Named, so that they stay: the tests hold their types against the running kernel's.
-BPF_OBJS := $(TRACING:%=$(BUILD)/bpf/%.bpf.o)
+# bpf/types.o holds a variable of each type declared, for the test that holds them against the running kernel's.
+BPF_TYPES := bpf/vmlinux.h bpf/compat.bpf.h
 SKOOP_OBJS := $(patsubst %.c,$(BUILD)/%.o,tools/skoop.c $(wildcard tools/skoop/*.c))
 COMMON_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard libcommon/*.c))
 COMMON := $(BUILD)/libcommon.a
 UNITS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all run check vm docs clean install install-strip uninstall bench soak units fuzz lint
-all: $(TOOLS) $(BUILD)/skoop $(BPF_OBJS)
+all: $(TOOLS) $(BUILD)/skoop $(BUILD)/bpf/types.o
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
@@ -72,9 +72,16 @@ $(TOOLS): $(BUILD)/skoop-%: $(BUILD)/tools/%.o $(COMMON)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(MNL_LIBS)
 
 # The kernel half: clang makes the object, bpftool the header that carries it into the tool.
+.PRECIOUS: $(BUILD)/bpf/%.bpf.o
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/bpf/types.c: $(BPF_TYPES)
+	$(Q)mkdir -p $(@D)
+	$(Q)sed -n -e '1i #include "bpf/compat.bpf.h"' -e 's/^\(struct\|union\|enum\) \([a-z0-9_]*\) {.*/\1 \2 one_\2;/p' $^ >$@
+$(BUILD)/bpf/types.o: $(BUILD)/bpf/types.c
+	$(call say,BPF,$<)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(call say,SKEL,$@)

@@ -181,6 +181,8 @@ def payload(build, script):
         for program in build.glob("skoop*"):
             if program.is_file() and os.access(program, os.X_OK):
                 shutil.copy2(program, top / "build")
+        (top / "build/bpf").mkdir()
+        shutil.copy2(build / "bpf/types.o", top / "build/bpf")
         shutil.copytree(TOP / "tests", top / "tests", symlinks=True,
                         ignore=shutil.ignore_patterns("__pycache__", "corpus", "bench"))
         (top / ".vm").mkdir()
