@@ -26,15 +26,18 @@ struct table_rows {
 	size_t n, size;
 };
 
+/* By what is shown of them: a namespace that is gone and one made anew under its name are one series. */
 static int row_order(const void *a, const void *b)
 {
 	const struct row *x = a, *y = b;
+	int order;
 
 	if (x->metric != y->metric)
 		return x->metric < y->metric ? -1 : 1;
-	if (x->target != y->target)
-		return x->target < y->target ? -1 : 1;
-	return strcmp(x->label, y->label);
+	order = strcmp(x->target->namespace, y->target->namespace);
+	if (!order)
+		order = strcmp(x->target->pod, y->target->pod);
+	return order ? order : strcmp(x->label, y->label);
 }
 
 static char *label_of(const struct bpf_run *r, const struct metric *m, uint64_t value)
@@ -61,7 +64,9 @@ static int add_row(struct bpf_run *r, struct table_rows *rows, const struct coun
 		return 0;
 	m = &r->probe->metrics[key->metric];
 	row.target = key->netns ? bpf_run_target(r, key->netns) : NULL;
-	if (m->scope != SCOPE_HOST && !(row.target && row.target->selected)) {
+	if (m->scope == SCOPE_HOST) {
+		row.target = out_unknown_target(r->out); /* out_metric puts the host's in its place */
+	} else if (!(row.target && row.target->selected)) {
 		/* Of no known namespace: told as such unless a selection is asked for. */
 		if (row.target || r->opt->target.nselectors)
 			return 0;
