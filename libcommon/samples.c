@@ -23,6 +23,7 @@ struct samples {
 	struct metrics metrics;
 	struct side now, before;
 	bool base;
+	bool from_zero; /* its counters began with the run: one that was not there in the round before was 0 */
 	int err;
 
 	/* Sorting and comparing. */
@@ -241,6 +242,10 @@ static int make_deltas(struct samples *s)
 
 		if (x->metric->type == COUNTER && s->was[x->row] != NO_ROW)
 			b = base_sample(&s->before, key_metric(s, x), s->was[x->row]);
+		if (!b && s->from_zero && x->metric->type == COUNTER) {
+			x->has_delta = true;
+			x->delta = x->value;
+		}
 		if (!b)
 			continue;
 		/* It goes on, so that nobody who reads the values takes it for one that began anew. */
@@ -305,6 +310,7 @@ struct samples *samples_open(const struct probe *p)
 	if (!s)
 		return NULL;
 	s->prefix = probe_prefix(p);
+	s->from_zero = p->tracing;
 	if (metrics_open(&s->metrics, p->metrics)) {
 		free(s);
 		return NULL;
