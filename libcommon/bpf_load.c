@@ -18,7 +18,6 @@
 
 static struct {
 	char program[64]; /* the last one a warning was about */
-	char text[256];   /* the last warning */
 	bool locked;      /* the kernel kept the reading of its memory from a program */
 	bool verbose;
 } said;
@@ -38,7 +37,6 @@ static void keep_warning(const char *text)
 	if (name)
 		snprintf(said.program, sizeof(said.program), "%.*s", (int)strcspn(name + 6, "'"),
 			 name + 6);
-	snprintf(said.text, sizeof(said.text), "%.*s", (int)strcspn(text, "\n"), text);
 	/* Older and newer words of the verifier for a helper that is not handed out. */
 	if ((strstr(text, "unknown func") || strstr(text, "cannot use helper")) &&
 	    strstr(text, "bpf_probe_read"))
@@ -61,6 +59,7 @@ static int take_message(enum libbpf_print_level level, const char *fmt, va_list 
 
 /* ---- what is missing, in one line ---- */
 
+/* It stands for the two that were split from it. */
 static bool may_all(void)
 {
 	return caps_effective() & CAP_TO_MASK(CAP_SYS_ADMIN);
@@ -121,8 +120,7 @@ static int report_load(const struct bpf_run *r, int err)
 {
 	if (err == -EPERM || err == -EACCES)
 		return report_refused(r, "cannot load BPF programs");
-	msg_error("cannot load BPF programs: %s%s%s", strerror(-err), *said.text ? ": " : "",
-		  said.text);
+	msg_error("cannot load BPF programs: %s; -v tells more", strerror(-err));
 	return err == -ENOSYS || err == -EOPNOTSUPP || err == -EINVAL ? EXIT_UNSUPPORTED
 								      : EXIT_FAILED;
 }
@@ -145,7 +143,7 @@ static int open_object(struct bpf_run *r)
 	size_t size;
 	const void *elf = r->tracing->object(&size);
 
-	*said.program = *said.text = '\0';
+	*said.program = '\0';
 	r->object = bpf_object__open_mem(elf, size, &opts);
 	return r->object ? 0 : -errno;
 }
@@ -190,6 +188,14 @@ static int attach(struct bpf_run *r, int *hook)
 	return 0;
 }
 
+/* Whether every program would fare alike: without the privilege, or the room. */
+static bool is_general(const struct bpf_run *r, int err)
+{
+	if (err == -EPERM || err == -EACCES)
+		return r->probe->caps & ~caps_effective() && !may_all();
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
+}
+
 /*
  * Loads and attaches what was chosen. What the kernel refuses gives way to the next program of its hook, and all is
  * begun again, since libbpf loads an object as a whole. EXIT_OK, an exit code, or -EAGAIN.
@@ -212,9 +218,7 @@ static int attempt(struct bpf_run *r)
 		err = attach(r, &hook);
 	if (!err)
 		return EXIT_OK;
-	/* Without the privilege every program is refused alike. */
-	if (hook < 0 ||
-	    ((err == -EPERM || err == -EACCES) && r->probe->caps & ~caps_effective() && !may_all()))
+	if (hook < 0 || is_general(r, err))
 		return report_load(r, err);
 	bpf_run_next_program(r, (size_t)hook, err);
 	return -EAGAIN;
