@@ -85,7 +85,8 @@ static int on_event(void *arg, void *data, size_t size)
 
 static int round_run(struct bpf_run *r, bool show)
 {
-	int err = bpf_run_search(r);
+	/* Those of the start serve for the round that is only a base. */
+	int err = show ? bpf_run_search(r) : 0;
 
 	if (!err && r->tracing->refresh)
 		err = r->tracing->refresh(r);
@@ -275,7 +276,9 @@ static int find_targets(struct bpf_run *r)
 int bpf_probe_run(const struct probe *p, const struct options *opt, struct target_finder *f,
 		  struct out *o)
 {
-	struct bpf_run r = { .probe = p, .tracing = p->tracing, .opt = opt, .finder = f, .out = o };
+	struct bpf_run r = {
+		.probe = p, .tracing = p->tracing, .opt = opt, .finder = f, .out = o, .types_fd = -1
+	};
 	int missing = find_targets(&r), code = missing;
 
 	if (!code || (r.targets && selected(r.targets)))

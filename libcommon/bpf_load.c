@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "caps.h"
@@ -137,13 +138,32 @@ static void unload(struct bpf_run *r)
 	r->object = NULL;
 }
 
+/*
+ * Opens the object, the first time just to learn which types it names: relocating against those alone is most of the
+ * time and memory that loading takes.
+ */
 static int open_object(struct bpf_run *r)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = r->probe->name);
+	uint32_t btf_size;
 	size_t size;
-	const void *elf = r->tracing->object(&size);
+	const void *elf = r->tracing->object(&size), *btf;
+	char path[64];
 
 	*said.program = '\0';
+	if (r->types_fd < 0) {
+		r->object = bpf_object__open_mem(elf, size, &opts);
+		if (!r->object)
+			return -errno;
+		btf = btf__raw_data(bpf_object__btf(r->object), &btf_size);
+		r->types_fd = btf ? kernel_types_for(r->kernel, btf, btf_size) : -ENOMEM;
+		bpf_object__close(r->object);
+		r->object = NULL;
+		if (r->types_fd < 0)
+			return r->types_fd;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->types_fd);
+	opts.btf_custom_path = path;
 	r->object = bpf_object__open_mem(elf, size, &opts);
 	return r->object ? 0 : -errno;
 }
@@ -306,6 +326,9 @@ void bpf_run_unload(struct bpf_run *r)
 	free(r->hooks);
 	r->hooks = NULL;
 	r->nhooks = 0;
+	if (r->types_fd >= 0)
+		close(r->types_fd);
+	r->types_fd = -1;
 	kernel_close(r->kernel);
 	r->kernel = NULL;
 }

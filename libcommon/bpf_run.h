@@ -47,6 +47,7 @@ struct bpf_run {
 	struct stranger strangers[64]; /* the last ones */
 	size_t next_stranger;
 	struct bpf_object *object;
+	int types_fd; /* the kernel's types as far as the object names them, -1: not made yet */
 	struct hook_state *hooks;
 	size_t nhooks;
 	uint64_t lost[NLOST]; /* told so far */

@@ -5,58 +5,116 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
+#include "array.h"
 #include "util.h"
 
-#define BTF_MAX (256UL << 20)
+#define BTF_MAX (256L << 20)
 
-int types_read(struct types *t, const char *path)
+/* Where every TYPES_STEP-th type lies, and how many there are. */
+static int types_mark(struct types *t)
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	const struct btf_header *h;
-	struct buf b = { 0 };
+	const struct btf_type *type = NULL;
+	size_t size = 0;
+
+	while ((type = types_next(t, type))) {
+		if (t->n % TYPES_STEP == 0) {
+			if (array_grow(&t->marks, &size, t->n / TYPES_STEP + 1))
+				return -ENOMEM;
+			t->marks[t->n / TYPES_STEP] = (uint32_t)((const char *)type - t->types);
+		}
+		t->n++;
+	}
+	return 0;
+}
+
+int types_parse(struct types *t, const char *data, size_t size)
+{
+	const struct btf_header *h = (const struct btf_header *)data;
 	uint64_t types, strings;
 	int err;
 
 	*t = (struct types){ 0 };
-	if (fd < 0)
-		return -errno;
-	err = buf_read(&b, fd, BTF_MAX);
-	if (err || b.failed) {
-		buf_free(&b);
-		return err ? err : -ENOMEM;
-	}
-	t->data = b.data;
-	t->size = b.len;
-	h = (const struct btf_header *)b.data;
-	if (b.len < sizeof(*h) || h->magic != BTF_MAGIC)
-		goto bad;
+	if (size < sizeof(*h) || h->magic != BTF_MAGIC)
+		return -EBADMSG;
 	types = (uint64_t)h->hdr_len + h->type_off;
 	strings = (uint64_t)h->hdr_len + h->str_off;
-	if (types + h->type_len > b.len || strings + h->str_len > b.len || types % 4 ||
-	    !h->str_len || b.data[strings + h->str_len - 1])
-		goto bad;
-	t->types = b.data + types;
+	if (types + h->type_len > size || strings + h->str_len > size || types % 4 || !h->str_len ||
+	    data[strings + h->str_len - 1])
+		return -EBADMSG;
+	t->types = data + types;
 	t->types_end = t->types + h->type_len;
-	t->strings = b.data + strings;
+	t->strings = data + strings;
 	t->strings_len = h->str_len;
+	err = types_mark(t);
+	if (err)
+		types_free(t);
+	return err;
+}
+
+/*
+ * The file's bytes, to be given back by types_free(). A kernel that lets its own be mapped (6.16) saves copying it page
+ * by page, and the memory.
+ */
+static int types_fetch(struct types *t, int fd, const char **data, size_t *size)
+{
+	struct buf b = { 0 };
+	struct stat st;
+	int err;
+
+	if (!fstat(fd, &st) && st.st_size > 0 && st.st_size < BTF_MAX) {
+		*size = (size_t)st.st_size;
+		t->map = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (t->map != MAP_FAILED) {
+			t->map_size = *size;
+			*data = t->map;
+			return 0;
+		}
+		t->map = NULL;
+	}
+	err = buf_read(&b, fd, BTF_MAX);
+	*data = t->data = b.data;
+	*size = b.len;
+	return !err && b.failed ? -ENOMEM : err;
+}
+
+int types_read(struct types *t, const char *path)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct types owned = { 0 };
+	const char *data;
+	size_t size;
+	int err;
+
+	*t = owned;
+	if (fd < 0)
+		return -errno;
+	err = types_fetch(&owned, fd, &data, &size);
+	if (!err)
+		err = types_parse(t, data, size);
+	if (err) {
+		types_free(&owned);
+		return err;
+	}
+	t->data = owned.data;
+	t->map = owned.map;
+	t->map_size = owned.map_size;
 	return 0;
-bad:
-	types_free(t);
-	return -EBADMSG;
 }
 
 void types_free(struct types *t)
 {
+	if (t->map)
+		munmap(t->map, t->map_size);
 	free(t->data);
+	free(t->marks);
 	*t = (struct types){ 0 };
 }
 
-/* The bytes of a type with what follows it; 0: of a kind that is not known here. */
-static size_t type_size(const struct btf_type *type)
+size_t type_size(const struct btf_type *type)
 {
-	/* Newer than some headers. */
-	enum { KIND_DECL_TAG = 17, KIND_TYPE_TAG, KIND_ENUM64 };
 	size_t n = BTF_INFO_VLEN(type->info);
 
 	switch (BTF_INFO_KIND(type->info)) {
@@ -83,8 +141,7 @@ static size_t type_size(const struct btf_type *type)
 	}
 }
 
-/* Steps to the next type; NULL at the end, and where what follows cannot be understood. */
-static const struct btf_type *types_next(const struct types *t, const struct btf_type *type)
+const struct btf_type *types_next(const struct types *t, const struct btf_type *type)
 {
 	const char *at = type ? (const char *)type + type_size(type) : t->types;
 	size_t left = (size_t)(t->types_end - at), size;
@@ -97,13 +154,13 @@ static const struct btf_type *types_next(const struct types *t, const struct btf
 
 const struct btf_type *types_get(const struct types *t, uint32_t id)
 {
-	const struct btf_type *type = NULL;
+	const struct btf_type *type;
 
-	for (uint32_t i = 0; i < id; i++) {
+	if (!id || id > t->n)
+		return NULL;
+	type = (const struct btf_type *)(t->types + t->marks[(id - 1) / TYPES_STEP]);
+	for (uint32_t i = (id - 1) % TYPES_STEP; i; i--)
 		type = types_next(t, type);
-		if (!type)
-			return NULL;
-	}
 	return type;
 }
 

@@ -25,13 +25,20 @@ struct names {
 	size_t n, size;
 };
 
+struct tracepoint {
+	char *name;
+	int args;
+};
+
 /* What questions leave behind. */
 struct memory {
-	struct types types; /* data is NULL while it rests */
+	struct types types; /* empty while it rests */
 	struct ksyms ksyms;
 	bool ksyms_tried, hidden_told;
 	struct names *enums;
 	size_t nenums, enums_size;
+	struct tracepoint *tracepoints;
+	size_t ntracepoints, tracepoints_size;
 	char symbol[512];
 };
 
@@ -75,6 +82,9 @@ void kernel_close(struct kernel *k)
 		free(m->enums[i].type);
 	}
 	free(m->enums);
+	for (size_t i = 0; i < m->ntracepoints; i++)
+		free(m->tracepoints[i].name);
+	free(m->tracepoints);
 	types_free(&m->types);
 	ksyms_free(&m->ksyms);
 	free(m);
@@ -86,14 +96,26 @@ static const struct types *types_of(const struct kernel *k)
 {
 	struct types *t = &k->memory->types;
 
-	return t->data || !types_read(t, btf_path) ? t : NULL;
+	return t->types || !types_read(t, btf_path) ? t : NULL;
+}
+
+int kernel_types_for(struct kernel *k, const void *btf, size_t size)
+{
+	const struct types *t = types_of(k);
+	struct types object;
+	int err = t ? types_parse(&object, btf, size) : -ENOENT;
+
+	if (err)
+		return err;
+	err = types_reduce(t, &object);
+	types_free(&object);
+	return err;
 }
 
 /* ---- hooks ---- */
 
-int kernel_tracepoint_args(struct kernel *k, const char *name)
+static int tracepoint_args(const struct types *t, const char *name)
 {
-	const struct types *t = types_of(k);
 	const struct btf_type *type;
 	char full[128];
 
@@ -104,6 +126,22 @@ int kernel_tracepoint_args(struct kernel *k, const char *name)
 	if (!type || BTF_INFO_KIND(type->info) != BTF_KIND_FUNC_PROTO || !BTF_INFO_VLEN(type->info))
 		return -1;
 	return BTF_INFO_VLEN(type->info) - 1; /* the first is the listener's own */
+}
+
+/* Asked again for each program and each attempt to load: the answer is kept. */
+int kernel_tracepoint_args(struct kernel *k, const char *name)
+{
+	struct memory *m = k->memory;
+	int args;
+
+	for (size_t i = 0; i < m->ntracepoints; i++)
+		if (!strcmp(m->tracepoints[i].name, name))
+			return m->tracepoints[i].args;
+	args = tracepoint_args(types_of(k), name);
+	if (!array_grow(&m->tracepoints, &m->tracepoints_size, m->ntracepoints + 1) &&
+	    (m->tracepoints[m->ntracepoints].name = strdup(name)))
+		m->tracepoints[m->ntracepoints++].args = args;
+	return args;
 }
 
 int kernel_function_args(struct kernel *k, const char *name)

@@ -7,6 +7,7 @@
 #define SKOOP_KERNEL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct kernel;
@@ -18,8 +19,13 @@ struct kernel;
 int kernel_open(struct kernel **k);
 void kernel_close(struct kernel *k);
 /*
- * Frees the type information (some 6 MB) until the next question about it: for the time in which libbpf needs its own
- * copy.
+ * A file in memory that holds the types an object of this type information needs, see types_reduce(). A descriptor or
+ * -errno.
+ */
+int kernel_types_for(struct kernel *k, const void *btf, size_t size);
+/*
+ * Lets go of the type information (some 6 MB) until the next question about it: so as not to hold it while programs are
+ * loaded.
  */
 void kernel_rest(struct kernel *k);
 

@@ -14,6 +14,28 @@ static void check_inside(const struct types *t, const struct btf_type *type)
 		abort();
 }
 
+/* Reduced for itself it is well-formed: every type it refers to is there. */
+static void check_reduced(const struct types *t)
+{
+	const struct btf_type *type = NULL;
+	struct types small;
+	char path[64];
+	int fd = types_reduce(t, t);
+
+	if (fd < 0)
+		abort();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (types_read(&small, path) || small.n > t->n)
+		abort();
+	close(fd);
+	while ((type = types_next(&small, type))) {
+		check_inside(&small, type);
+		if (BTF_INFO_KIND(type->info) == BTF_KIND_TYPEDEF && type->type > small.n)
+			abort();
+	}
+	types_free(&small);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const unsigned int kinds[] = { BTF_KIND_STRUCT, BTF_KIND_TYPEDEF, BTF_KIND_FUNC,
@@ -23,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct types t;
 
 	if (types_read(&t, file_of(data, size))) {
-		if (t.data)
+		if (t.data || t.map)
 			abort();
 		return 0;
 	}
@@ -47,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (strlen(types_string(&t, type->name_off)) >= t.strings_len)
 			abort();
 	}
+	check_reduced(&t);
 	types_free(&t);
 	return 0;
 }

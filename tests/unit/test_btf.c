@@ -9,7 +9,7 @@
 #include "libcommon/btf.h"
 #include "made_btf.h"
 
-enum { KIND_FLOAT = 16, KIND_DECL_TAG, KIND_TYPE_TAG, KIND_ENUM64, KIND_UNKNOWN };
+enum { KIND_FLOAT = 16, KIND_UNKNOWN = 20 };
 
 static int setup(void **state)
 {
@@ -143,6 +143,7 @@ static int read_with(const struct made_btf *m, struct btf_header h, const struct
 	err = types_read(&t, tree_path(tree, "btf"));
 	if (err) {
 		assert_null(t.data);
+		assert_null(t.map);
 		assert_null(t.types);
 	} else {
 		types_free(&t);
@@ -199,6 +200,118 @@ static void a_file_cut_short_is_refused(void **state)
 	assert_int_equal(types_read(&t, tree_path(*state, "not there")), -ENOENT);
 }
 
+/* What a reduction of `kernel` for `object` holds. */
+static struct types reduce(const struct made_btf *kernel, const struct made_btf *object,
+			   const struct tree *tree)
+{
+	struct types from, names, small;
+	char path[64];
+	int fd;
+
+	assert_int_equal(types_read(&names, made_file(object, tree)), 0);
+	unlink(tree_path(tree, "btf"));
+	assert_int_equal(types_read(&from, made_file(kernel, tree)), 0);
+	fd = types_reduce(&from, &names);
+	assert_true(fd >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	assert_int_equal(types_read(&small, path), 0);
+	close(fd);
+	types_free(&from);
+	types_free(&names);
+	return small;
+}
+
+/* The kernel: struct sock { const u16 num; struct { int inum; } ns; struct sock *next; char name[4]; } and more. */
+static void make_kernel(struct made_btf *m)
+{
+	uint32_t v[12] = { 0 };
+
+	made_begin(m);
+	made_type(m, BTF_KIND_INT, "unused", 0, 8, v, 1);          /* 1 */
+	made_type(m, BTF_KIND_INT, "short", 0, 2, v, 1);           /* 2 */
+	made_type(m, BTF_KIND_TYPEDEF, "u16", 0, 2, NULL, 0);      /* 3 */
+	made_type(m, BTF_KIND_CONST, "", 0, 3, NULL, 0);           /* 4 */
+	made_type(m, BTF_KIND_STRUCT, "elsewhere", 0, 4, NULL, 0); /* 5 */
+	v[0] = made_name(m, "inum"), v[1] = 2;
+	made_type(m, BTF_KIND_STRUCT, "", 1, 4, v, 3); /* 6 */
+	made_type(m, BTF_KIND_PTR, "", 0, 5, NULL, 0); /* 7 */
+	v[0] = 2, v[1] = 2, v[2] = 4;
+	made_type(m, BTF_KIND_ARRAY, "", 0, 0, v, 3); /* 8 */
+	for (uint32_t i = 0; i < 4; i++) {
+		static const char *const members[] = { "num", "ns", "next", "name" };
+		static const uint32_t types[] = { 4, 6, 7, 8 };
+
+		v[i * 3] = made_name(m, members[i]);
+		v[i * 3 + 1] = types[i];
+		v[i * 3 + 2] = i * 32;
+	}
+	made_type(m, BTF_KIND_STRUCT, "sock", 4, 16, v, 12); /* 9 */
+	v[0] = made_name(m, "RED"), v[1] = 7;
+	made_type(m, BTF_KIND_ENUM, "color", 1, 4, v, 2);     /* 10 */
+	made_type(m, BTF_KIND_STRUCT, "sock", 0, 1, NULL, 0); /* 11: another of that name */
+}
+
+static const char *member(const struct types *t, const struct btf_type *type, uint32_t i,
+			  const struct btf_type **of)
+{
+	const struct btf_member *m = (const struct btf_member *)(type + 1) + i;
+
+	*of = types_get(t, m->type);
+	return types_string(t, m->name_off);
+}
+
+static void a_reduction_holds_what_is_named(void **state)
+{
+	struct made_btf kernel, object;
+	struct types t;
+	const struct btf_type *sock, *of;
+
+	make_kernel(&kernel);
+	made_begin(&object);
+	made_type(&object, BTF_KIND_STRUCT, "sock___old", 0, 4, NULL, 0);
+	made_type(&object, BTF_KIND_ENUM, "color", 0, 4, NULL, 0);
+	made_type(&object, BTF_KIND_STRUCT, "own", 0, 4, NULL, 0);
+	made_type(&object, BTF_KIND_FUNC, "elsewhere", 0, 0, NULL, 0);
+	t = reduce(&kernel, &object, *state);
+	assert_int_equal(t.n, 9); /* all but "unused" and "elsewhere" */
+	assert_null(types_find(&t, BTF_KIND_INT, "unused"));
+	assert_null(types_find(&t, BTF_KIND_STRUCT, "elsewhere"));
+	sock = types_find(&t, BTF_KIND_STRUCT, "sock");
+	assert_non_null(sock);
+	assert_int_equal(sock->size, 16);
+	assert_int_equal(BTF_INFO_VLEN(sock->info), 4);
+	assert_string_equal(member(&t, sock, 0, &of), "num");
+	assert_int_equal(BTF_INFO_KIND(of->info), BTF_KIND_CONST);
+	of = types_get(&t, of->type);
+	assert_string_equal(types_string(&t, of->name_off), "u16");
+	of = types_get(&t, of->type);
+	assert_string_equal(types_string(&t, of->name_off), "short");
+	assert_string_equal(member(&t, sock, 1, &of), "ns");
+	assert_string_equal(member(&t, of, 0, &of), "inum");
+	assert_int_equal(BTF_INFO_KIND(of->info), BTF_KIND_INT);
+	assert_string_equal(member(&t, sock, 2, &of), "next");
+	assert_int_equal(BTF_INFO_KIND(of->info), BTF_KIND_PTR);
+	assert_int_equal(of->type, 0);
+	assert_string_equal(member(&t, sock, 3, &of), "name");
+	assert_int_equal(BTF_INFO_KIND(of->info), BTF_KIND_ARRAY);
+	assert_int_equal(((const struct btf_array *)(of + 1))->nelems, 4);
+	of = types_find(&t, BTF_KIND_ENUM, "color");
+	assert_string_equal(types_string(&t, ((const struct btf_enum *)(of + 1))->name_off), "RED");
+	types_free(&t);
+}
+
+static void a_reduction_for_nothing_is_empty(void **state)
+{
+	struct made_btf kernel, object;
+	struct types t;
+
+	make_kernel(&kernel);
+	made_begin(&object);
+	t = reduce(&kernel, &object, *state);
+	assert_int_equal(t.n, 0);
+	types_free(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +322,8 @@ int main(void)
 		cmocka_unit_test(a_type_longer_than_the_file_is_none),
 		cmocka_unit_test(a_header_that_lies_is_refused),
 		cmocka_unit_test(a_file_cut_short_is_refused),
+		cmocka_unit_test(a_reduction_holds_what_is_named),
+		cmocka_unit_test(a_reduction_for_nothing_is_empty),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
