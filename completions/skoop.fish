@@ -145,7 +145,7 @@ for tool in tcpretrans run
 	complete -c skoop-$tool -s K -l stack -d 'Kernel stacks of events'
 	complete -c skoop-$tool -s e -l max-events -x -d 'Stop after N events'
 	complete -c skoop-$tool -l buffer -x -d 'Size of the buffer for events, a power of two (512)'
-	complete -c skoop-$tool -l hooks -x -d 'Kinds of hooks to choose from: tp_btf,fentry,fexit,kprobe'
+	complete -c skoop-$tool -l hooks -x -d 'Kinds of hooks to choose from: raw_tp,tp_btf,fentry,fexit,kprobe'
 end
 for tool in tcpsummary run
 	complete -c skoop-$tool -l states -d 'Sockets in each of the 12 states'

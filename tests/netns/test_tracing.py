@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -84,12 +85,12 @@ def exists(kind, number):
 # ---- start and end ----
 
 def test_hooks_are_told_and_can_be_chosen():
-    with Tracing(PROBE, "--hooks", "kprobe,tp_btf") as t:
-        assert f"skoop-{PROBE}: hook tcp_retransmit_skb: tp_btf\n" in t.stderr()
-        assert f"skoop-{PROBE}: hook tcp_retransmit_synack: tp_btf\n" in t.stderr()
-    assert "cannot trace tcp_retransmit_skb here: tp_btf: not among --hooks\n" in \
+    with Tracing(PROBE, "--hooks", "kprobe,raw_tp") as t:
+        assert f"skoop-{PROBE}: hook tcp_retransmit_skb: raw_tp\n" in t.stderr()
+        assert f"skoop-{PROBE}: hook tcp_retransmit_synack: raw_tp\n" in t.stderr()
+    assert "cannot trace tcp_retransmit_skb here: raw_tp: not among --hooks\n" in \
         skoop(PROBE, "--hooks", "kprobe", rc=4).stderr
-    done = skoop(PROBE, "--hooks", "tp_btf,magic", rc=2)
+    done = skoop(PROBE, "--hooks", "raw_tp,magic", rc=2)
     assert done.stdout == "" and "not 'magic'" in done.stderr
 
 
@@ -116,7 +117,7 @@ def test_nothing_is_left(spaces, end):
 def test_nothing_is_left_by_a_failed_load():
     """No room for the descriptors of all maps and programs: some were made when it failed."""
     before = orphans()
-    done = run(["prlimit", "--nofile=13", tool(PROBE)])
+    done = run([tool(PROBE)], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (14, 14)))
     assert done.returncode == 1 and done.stdout == "" and "Too many open files" in done.stderr, done
     assert len(done.stderr.splitlines()) == 1, done.stderr
     wait_for(lambda: not orphans() - before, 20, "the kernel to let go")

@@ -6,6 +6,7 @@ Shown on skoop-tcpretrans. What libbpf says is for -v alone.
 import contextlib
 import ctypes
 import os
+import resource
 import shutil
 import struct
 
@@ -79,12 +80,14 @@ def test_with_the_capabilities(program, caps):
 
 def test_locked_memory(program):
     """Where the kernel counts maps as locked memory, the limit is named; elsewhere it does not matter."""
-    done = run(["prlimit", "--memlock=65536:65536", *with_caps("bpf", "perfmon"), program, "-n", "/proc/self/ns/net", "-d", 0.1])
+    def limited(limit):
+        return run([*with_caps("bpf", "perfmon"), program, "-n", "/proc/self/ns/net", "-d", 0.1],
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit)))
+    done = limited(65536)
     if COUNTED:
         one_line(done, 3, "counts them as locked memory, limited to 64 KiB here; ulimit -l unlimited, "
                           "or run with CAP_SYS_RESOURCE")
-        done = run(["prlimit", f"--memlock={1 << 30}:{1 << 30}", *with_caps("bpf", "perfmon"), program, "-n",
-                    "/proc/self/ns/net", "-d", 0.1])
+        done = limited(1 << 30)
     assert done.returncode == 0, done
 
 
@@ -117,7 +120,7 @@ def test_without_type_information():
 
 
 def libraries(path):
-    listing = run(["ldd", path]).stdout.split()
+    listing = run([path], env={"LD_TRACE_LOADED_OBJECTS": "1"}).stdout.split()
     return [word for word in listing if word.startswith("/")] or pytest.fail("static: nothing to copy")
 
 
