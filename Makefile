@@ -2,8 +2,9 @@
 #   make            build everything below build/
 #   sudo make run   install what the build lacks, build, and look at this machine
 #   sudo make check install what the tests lack, run them all
-#   sudo make vm, soak, bench   the tests on other kernels, the long ones, and the comparison with peers
+#   sudo make vm, soak, bench   all tests of namespaces on other kernels, the long tests, the comparison with peers
 # Variables: V=1 SAN=1 CC CLANG BPFTOOL PKG_CONFIG CFLAGS LDFLAGS PREFIX SBINDIR MANDIR DESTDIR
+#            TESTS (arguments of pytest), INSIDE (of the one on other kernels)
 
 VERSION    := 0.1.0
 RELEASED   := 2026-11-25
@@ -115,7 +116,8 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZ_OBJS)
 BUILD_DEPS := bpftool clang gcc libbpf-dev libc6-dev libelf-dev libmnl-dev make pkg-config
 RUN_DEPS   := $(BUILD_DEPS)
 CHECK_DEPS := $(BUILD_DEPS) bash-completion clang clang-format clang-tidy conntrack cppcheck \
-	      busybox-static cpio devscripts e2fsprogs ethtool fish iperf3 iproute2 iputils-ping ipvsadm jq libclang-rt-dev libcmocka-dev kmod lsof mandoc man-db nftables \
+	      busybox-static cpio devscripts dmsetup e2fsprogs ethtool fish iperf3 iproute2 iptables iputils-ping ipvsadm \
+	      jq libclang-rt-dev libcmocka-dev kmod lsof mandoc man-db nftables \
 	      procps prometheus prometheus-node-exporter python3 python3-prometheus-client python3-pytest qemu-system-x86 \
 	      shellcheck strace sudo util-linux valgrind xz-utils zsh
 install_missing = $(Q)missing=; for p in $(1); do \
@@ -128,16 +130,20 @@ run:
 	$(Q)$(MAKE) --no-print-directory all
 	$(BUILD)/skoop snapshot
 
+# Of the tests of namespaces, those marked "kernels" run on Debian's kernels under QEMU, too.
 check:
 	$(call install_missing,$(CHECK_DEPS))
 	$(Q)$(MAKE) --no-print-directory all units fuzz
-	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest tests --ignore=tests/vm $(TESTS)
+	$(Q)INSIDE="-m kernels $(INSIDE)" BUILD=$(BUILD) $(PYTHON) -m pytest tests $(TESTS)
 
-# The tests of tests/netns on Debian's kernels under QEMU. One kernel: make vm TESTS='-k 6.12'.
+# All of them on these kernels, on one, and one of them on one:
+#   sudo make vm
+#   sudo make vm TESTS='-k 6.12'
+#   sudo make vm TESTS='-k 6.12' INSIDE='-k test_services_and_servers'
 vm:
 	$(call install_missing,$(CHECK_DEPS))
-	$(Q)$(MAKE) --no-print-directory all
-	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest tests/vm $(TESTS)
+	$(Q)$(MAKE) --no-print-directory all units
+	$(Q)INSIDE="$(INSIDE)" BUILD=$(BUILD) $(PYTHON) -m pytest tests/vm $(TESTS)
 
 # What takes longer than a check may: ten minutes of healthy traffic, every fuzz harness for a minute.
 soak:

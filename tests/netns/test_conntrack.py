@@ -14,6 +14,8 @@ import pytest
 
 from skooplib import FIXTURES, NOBODY, fake_proc, records, run, skoop, tool, values, wait_for, without_ipv6
 
+pytestmark = pytest.mark.kernels
+
 PREFIX = "kubeskoop_conntrack_"
 # Our name: what conntrack -S calls it.
 WITNESS = {"found": "found", "invalid": "invalid", "insert": "insert", "insertfailed": "insert_failed", "drop": "drop",

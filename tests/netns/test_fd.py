@@ -8,6 +8,8 @@ import pytest
 
 from skooplib import records, run, skoop, tool, values, wait_for
 
+pytestmark = pytest.mark.kernels
+
 P = "kubeskoop_fd_"
 UNPRIVILEGED = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all",
                 "--inh-caps=-all"]

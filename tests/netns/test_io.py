@@ -13,6 +13,8 @@ import pytest
 
 from skooplib import TOP, records, run, skoop, tool, values
 
+pytestmark = pytest.mark.kernels
+
 P = "kubeskoop_io_"
 NAMES = {"ioreadsyscall": "syscr", "iowritesyscall": "syscw", "ioreadbytes": "read_bytes", "iowritebytes": "write_bytes",
          "rchar": "rchar", "wchar": "wchar", "cancelledwritebytes": "cancelled_write_bytes"}

@@ -10,6 +10,8 @@ from exact import Watch, proc_counters, snmp6, trio, wait_counter  # noqa: F401
 from ghost import Ghost
 from skooplib import records, values, wait_for
 
+pytestmark = pytest.mark.kernels
+
 NOWHERE, NOWHERE6 = "203.0.113.1", "2001:db8::1"
 
 

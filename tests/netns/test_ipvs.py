@@ -8,6 +8,8 @@ import pytest
 
 from skooplib import FIXTURES, NOBODY, fake_proc, records, run, skoop, tool, values, wait_for
 
+pytestmark = pytest.mark.kernels
+
 PREFIX = "kubeskoop_ipvs_"
 TOTALS = ["connections", "incomingpackets", "outgoingbytes", "incomingbytes", "outgoingpackets"]
 

@@ -8,6 +8,8 @@ import pytest
 
 from skooplib import NOBODY, fake_proc, records, run, skoop, tool, values, wait_for, without_ipv6
 
+pytestmark = pytest.mark.kernels
+
 PREFIX = "kubeskoop_netdev_"
 CONTRACT = ["rxbytes", "rxerrors", "txbytes", "txerrors", "rxpackets", "rxdropped", "txpackets", "txdropped"]
 # Our name: where ip -s -s -j link has it.

@@ -7,6 +7,8 @@ import pytest
 
 from skooplib import NOBODY, records, run, skoop, tool, values, wait_for, without_ipv6
 
+pytestmark = pytest.mark.kernels
+
 PREFIX = "kubeskoop_qdisc_"
 NAMES = ("bytes", "packets", "drops", "qlen", "backlog", "overlimits", "requeues")
 

@@ -85,6 +85,7 @@ def router(quiet):
 
 # ---- opening connections ----
 
+@pytest.mark.kernels
 def test_accept_queue_overflow(pair):
     a, b, quiet = pair
     tries = []
@@ -549,6 +550,7 @@ def test_conntrack_table_nearly_full(pair):
     reader.close()
 
 
+@pytest.mark.kernels
 def test_nothing_happens(pair):
     a, b, quiet = pair
     report = Snapshot(a, b, quiet, seconds=1).report()

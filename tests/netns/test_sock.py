@@ -13,6 +13,8 @@ from exact import Listener, abort, proc_counters, trio, wait_counter  # noqa: F4
 from ghost import Ghost, checksum
 from skooplib import records, run, tool, values, wait_for
 
+pytestmark = pytest.mark.kernels
+
 
 def sockstat(ns=None):
     """{line and key: value} of both files, of a namespace or of the machine (the own namespace)."""

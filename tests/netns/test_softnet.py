@@ -9,6 +9,8 @@ import pytest
 from exact import trio  # noqa: F401
 from skooplib import records, values, wait_for
 
+pytestmark = pytest.mark.kernels
+
 BACKLOG = "/proc/sys/net/core/netdev_max_backlog"
 COLUMNS = {"processed": 0, "dropped": 1, "timesqueeze": 2, "receivedrps": 9, "flowlimit": 10, "backloglen": 11,
            "inputqlen": 13, "processqlen": 14}

@@ -13,6 +13,8 @@ import uuid
 import pytest
 from skooplib import Netns, nstat, records, run, skoop, tool, values, wait_for
 
+pytestmark = pytest.mark.kernels
+
 # A user without any capability, and without other processes.
 NOBODY = ["setpriv", f"--reuid={60000 + os.getpid() % 5000}", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
 

@@ -8,6 +8,8 @@ from exact import Listener, Watch, abort, proc_counters, trio, wait_counter  # n
 from ghost import Ghost, tcp_segment
 from skooplib import records, values
 
+pytestmark = pytest.mark.kernels
+
 
 @pytest.fixture(scope="module")
 def net(trio):  # noqa: F811

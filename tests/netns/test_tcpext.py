@@ -19,6 +19,8 @@ from exact import Listener, Watch, abort, proc_counters, trio, wait_counter  # n
 from ghost import Conn, Ghost
 from skooplib import skoop, values, records, wait_for
 
+pytestmark = pytest.mark.kernels
+
 TCP_LINGER2, TCP_USER_TIMEOUT = 8, 18
 SO_SNDBUFFORCE = 32
 

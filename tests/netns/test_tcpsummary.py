@@ -12,6 +12,8 @@ import pytest
 
 from skooplib import records, run, skoop, tool, values, wait_for
 
+pytestmark = pytest.mark.kernels
+
 P = "kubeskoop_tcpsummary_"
 UNPRIVILEGED = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all",
                 "--inh-caps=-all"]

@@ -10,6 +10,8 @@ from exact import Watch, proc_counters, snmp6, trio, wait_counter  # noqa: F401
 from ghost import Ghost, checksum
 from skooplib import records, values, wait_for
 
+pytestmark = pytest.mark.kernels
+
 # Not moved here: memerrors (-a), for udp_mem is the machine's. It is compared with nstat like all others.
 
 
