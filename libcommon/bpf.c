@@ -53,9 +53,8 @@ static void trim_stack(struct bpf_run *r, const struct field *f, char *record)
 	memcpy(record + f->offset, frames + from, (n - from) * sizeof(*frames));
 }
 
-static int on_event(void *arg, void *data, size_t size)
+int bpf_run_event(struct bpf_run *r, const void *data, size_t size)
 {
-	struct bpf_run *r = arg;
 	const struct target *t;
 	char record[RECORD_MAX];
 	struct event_header h;
@@ -76,8 +75,16 @@ static int on_event(void *arg, void *data, size_t size)
 		out_event(r->out, t, record, size);
 	if (out_error(r->out))
 		return out_error(r->out);
-	if (r->opt->max_events && out_events(r->out) >= r->opt->max_events)
-		return -ECANCELED;
+	return r->opt->max_events && out_events(r->out) >= r->opt->max_events ? -ECANCELED : 0;
+}
+
+static int on_event(void *arg, void *data, size_t size)
+{
+	struct bpf_run *r = arg;
+	int err = bpf_run_event(r, data, size);
+
+	if (err)
+		return err;
 	return --r->budget ? 0 : -EAGAIN;
 }
 
@@ -206,6 +213,10 @@ static int finish(struct loop *l, int why)
 	struct bpf_run *r = l->run;
 	int err = why == -ECANCELED ? 0 : drain(l);
 
+	if (!err && r->tracing->refresh)
+		err = r->tracing->refresh(r);
+	if (err == -ECANCELED)
+		err = 0;
 	bpf_run_tell_lost(r);
 	if (!err && (r->opt->interval ? !l->told : final_counters(r)))
 		err = round_run(r, true);

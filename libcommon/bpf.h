@@ -45,7 +45,10 @@ struct tracing {
 	const char *blind; /* said with -v: what the hooks cannot see; NULL: nothing */
 	/* Before loading: what libcommon does not set by itself, with bpf_run_set(). 0 or -errno after one msg_error. */
 	int (*setup)(struct bpf_run *r);
-	/* Before each round's counters, and when targets changed. 0 or -errno after one msg_error. */
+	/*
+	 * Each second, before each round's counters, and once more when all is detached. 0 or -errno after one
+	 * msg_error, or what bpf_run_event() returned.
+	 */
 	int (*refresh)(struct bpf_run *r);
 	/* Instead of the map `counters`: hands the round's values to out_metric(). 0 or -errno after one msg_error. */
 	int (*collect)(struct bpf_run *r, struct out *o);
@@ -64,6 +67,14 @@ int bpf_run_set(struct bpf_run *r, const char *name, const void *value, size_t s
 /* The descriptor of a map, -ENOENT: none of that name. Before loading: sets its size. */
 int bpf_run_map(struct bpf_run *r, const char *name);
 int bpf_run_map_size(struct bpf_run *r, const char *name, uint32_t entries);
+/* Whether programs may run; false: what is in the maps is final. */
+bool bpf_run_attached(const struct bpf_run *r);
+/*
+ * What the kernel half could not decide on the spot: shows an event, and counts in the map `counters` under a label
+ * that the kernel half does not count under. 0 or -errno; bpf_run_event: to be returned as it is.
+ */
+int bpf_run_event(struct bpf_run *r, const void *record, size_t size);
+int bpf_run_count(struct bpf_run *r, const struct counter_key *key, uint64_t n);
 /* Counts things lost in the kernel half that the map `lost` does not count. */
 void bpf_run_lost(struct bpf_run *r, const char *where, uint64_t count);
 

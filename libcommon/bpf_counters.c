@@ -113,26 +113,37 @@ static void tell_rows(struct bpf_run *r, const struct table_rows *rows)
 	}
 }
 
-/* A counter that has not moved is 0 for every target, from the first round on; those with labels come as they occur. */
-static int add_zeros(struct bpf_run *r, struct table_rows *rows, size_t nmetrics)
+/* One series of 0 for the machine, or for every target. */
+static int add_zero(struct bpf_run *r, struct table_rows *rows, struct counter_key key,
+		    size_t nmetrics)
 {
 	uint64_t zero = 0;
 	int err = 0;
 
-	for (uint32_t m = 0; !err && m < nmetrics; m++) {
-		struct counter_key key = { .metric = m };
-
-		if (r->probe->metrics[m].label || !strcmp(r->probe->metrics[m].name, "lostevents"))
-			continue;
-		if (r->probe->metrics[m].scope == SCOPE_HOST) {
+	if (r->probe->metrics[key.metric].scope == SCOPE_HOST)
+		return add_row(r, rows, &key, &zero, 1, nmetrics);
+	for (size_t i = 0; !err && i < r->targets->n; i++) {
+		key.netns = (uint32_t)r->targets->v[i].netns;
+		if (r->targets->v[i].selected)
 			err = add_row(r, rows, &key, &zero, 1, nmetrics);
+	}
+	return err;
+}
+
+/* A counter that has not moved is 0 from the first round on; one whose labels are not listed comes as they occur. */
+static int add_zeros(struct bpf_run *r, struct table_rows *rows, size_t nmetrics)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < nmetrics; i++) {
+		const struct metric *m = &r->probe->metrics[i];
+		struct counter_key key = { .metric = i };
+		uint64_t n = m->label ? m->labels : 1;
+
+		if (!strcmp(m->name, "lostevents"))
 			continue;
-		}
-		for (size_t i = 0; !err && i < r->targets->n; i++) {
-			key.netns = (uint32_t)r->targets->v[i].netns;
-			if (r->targets->v[i].selected)
-				err = add_row(r, rows, &key, &zero, 1, nmetrics);
-		}
+		for (; !err && key.label < n; key.label++)
+			err = add_zero(r, rows, key, nmetrics);
 	}
 	return err;
 }
@@ -172,6 +183,19 @@ int bpf_run_counters(struct bpf_run *r)
 		free(rows.v[i].label);
 	free(rows.v);
 	return err;
+}
+
+int bpf_run_count(struct bpf_run *r, const struct counter_key *key, uint64_t n)
+{
+	int fd = bpf_run_map(r, "counters"), cpus = libbpf_num_possible_cpus();
+	auto_free uint64_t *values = calloc(cpus > 0 ? (size_t)cpus : 1, sizeof(*values));
+
+	if (!values)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(fd, key, values) && errno != ENOENT)
+		return -errno;
+	values[0] += n;
+	return bpf_map_update_elem(fd, key, values, BPF_ANY) ? -errno : 0;
 }
 
 /* ---- what was lost ---- */

@@ -308,9 +308,18 @@ int bpf_run_load(struct bpf_run *r)
 	return code;
 }
 
+bool bpf_run_attached(const struct bpf_run *r)
+{
+	for (size_t i = 0; i < r->nhooks; i++)
+		if (r->hooks[i].link)
+			return true;
+	return false;
+}
+
+/* The last ones first: a hook that undoes what a later one in the table has done must outlive it. */
 void bpf_run_detach(struct bpf_run *r)
 {
-	for (size_t i = 0; i < r->nhooks; i++) {
+	for (size_t i = r->nhooks; i-- > 0;) {
 		bpf_link__destroy(r->hooks[i].link);
 		r->hooks[i].link = NULL;
 	}

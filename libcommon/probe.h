@@ -53,10 +53,12 @@ struct metric {
 	unsigned int flags;
 	struct advice advice;
 	/*
-	 * Of a counter of the kernel half whose key has a `label`: that label's name, and the text of its value.
+	 * Of a counter of the kernel half whose key has a `label`: that label's name, and the text of its value. Its
+	 * values from 0 to `labels` - 1 are there from the first round on, others as they occur.
 	 */
 	const char *label;
 	void (*label_text)(const struct kernel *k, uint64_t value, struct buf *b);
+	unsigned int labels;
 };
 
 /* A further label of one sample, beside the target's three; a list ends with a NULL name. */
