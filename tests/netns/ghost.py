@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 
-ETH_P_IP = 0x0800
+ETH_P_IP, ETH_P_IPV6 = 0x0800, 0x86dd
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 FLAGS = {"F": FIN, "S": SYN, "R": RST, "P": PSH, "A": ACK}
 
@@ -22,10 +22,16 @@ def checksum(data):
     return ~total & 0xffff
 
 
+def packed(address):
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
 def ip_header(src, dst, proto, length, total=None):
-    """An IPv4 header for `length` bytes of payload; `total` is what it claims instead."""
+    """An IP header for `length` bytes of payload; `total` is what an IPv4 one claims instead."""
+    if ":" in src:
+        return struct.pack("!IHBB16s16s", 6 << 28, length, proto, 64, packed(src), packed(dst))
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, (length + 20) if total is None else total, os.getpid() & 0xffff, 0x4000,
-                       64, proto, 0, socket.inet_aton(src), socket.inet_aton(dst))
+                       64, proto, 0, packed(src), packed(dst))
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:]
 
 
@@ -34,7 +40,7 @@ def tcp_segment(src, dst, sport, dport, seq, ack, flags, window=65535, options=b
     bits = sum(FLAGS[f] for f in flags)
     head = struct.pack("!HHIIBBHHH", sport, dport, seq & 0xffffffff, ack & 0xffffffff, (20 + len(options)) // 4 << 4, bits,
                        window, 0, 0) + options
-    pseudo = socket.inet_aton(src) + socket.inet_aton(dst) + struct.pack("!BBH", 0, 6, len(head) + len(data))
+    pseudo = packed(src) + packed(dst) + struct.pack("!HH", 6, len(head) + len(data))
     total = checksum(pseudo + head + data)
     if bad_checksum:
         total ^= 0x5555
@@ -45,10 +51,12 @@ class Segment:
     """A received one: flags as letters, seq, ack, window, data, and its SACK-permitted and timestamp options."""
 
     def __init__(self, packet):
-        ihl = (packet[0] & 15) * 4
+        v6 = packet[0] >> 4 == 6
+        ihl = 40 if v6 else (packet[0] & 15) * 4
+        total = 40 + int.from_bytes(packet[4:6], "big") if v6 else int.from_bytes(packet[2:4], "big")
         self.sport, self.dport, self.seq, self.ack, offset, bits, self.window = struct.unpack_from("!HHIIBBH", packet, ihl)
         self.flags = "".join(f for f, bit in FLAGS.items() if bits & bit)
-        self.data = packet[ihl + (offset >> 4) * 4:int.from_bytes(packet[2:4], "big") or None]
+        self.data = packet[ihl + (offset >> 4) * 4:total or None]
         self.tsval = None
         options = packet[ihl + 20:ihl + (offset >> 4) * 4]
         while options and options[0]:
@@ -65,16 +73,19 @@ class Ghost:
 
     ports = itertools.count(20000)  # never the same twice: what was may not be over there
 
-    def __init__(self, near, far, near_dev="va", far_dev="vb", net=9, host=77):
+    def __init__(self, near, far, near_dev="va", far_dev="vb", net=9, host=77, v6=False):
         self.address, self.target = f"10.{net}.0.{host}", f"10.{net}.0.2"
+        if v6:
+            self.address, self.target = f"fd00:{net}::{host}", f"fd00:{net}::2"
+        protocol = ETH_P_IPV6 if v6 else ETH_P_IP
         self.waiting = collections.defaultdict(collections.deque)
         self.socket = near.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
-        self.socket.bind((near_dev, ETH_P_IP))
+        self.socket.bind((near_dev, protocol))
         self.socket.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
         mac = {ns: ns.run("cat", f"/sys/class/net/{dev}/address").stdout.strip()
                for ns, dev in ((near, near_dev), (far, far_dev))}
         far.sh(f"ip neigh replace {self.address} lladdr {mac[near]} dev {far_dev} nud permanent")
-        self.where = (near_dev, ETH_P_IP, 0, 0, bytes.fromhex(mac[far].replace(":", "")))
+        self.where = (near_dev, protocol, 0, 0, bytes.fromhex(mac[far].replace(":", "")))
 
     def send_ip(self, proto, payload, total=None):
         self.socket.sendto(ip_header(self.address, self.target, proto, len(payload), total) + payload, self.where)
@@ -85,7 +96,8 @@ class Ghost:
         while not self.waiting[dport]:
             self.socket.settimeout(max(end - time.monotonic(), 0.001))
             packet = self.socket.recv(1 << 17)
-            if packet[9] == 6 and socket.inet_ntoa(packet[16:20]) == self.address:
+            to, proto = (packet[24:40], packet[6]) if packet[0] >> 4 == 6 else (packet[16:20], packet[9])
+            if proto == 6 and to == packed(self.address):
                 segment = Segment(packet)
                 self.waiting[segment.dport].append(segment)
         return self.waiting[dport].popleft()
