@@ -20,6 +20,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
+#include <asm/ptrace.h>
 
 typedef __u8 u8;
 typedef __u16 u16;

@@ -195,36 +195,6 @@ static const struct event socketlatency_events[] = {
 	{}
 };
 
-static const struct event tcpreset_events[] = {
-	{ "TCPRESET_NOSOCK",
-	  "TCP connection sent RST because of no socket",
-	  { .means = "this host reset a segment for a port or connection it does not know",
-	    .causes = "closed port; a connection this host has forgotten: restart, failover, NAT "
-		      "expiry; scan",
-	    .confirm = "ss -ltn: is the service listening?" } },
-	{ "TCPRESET_ACTIVE",
-	  "TCP connection sent active RST because of close() syscall or linger, etc.",
-	  { .means = "this host's program or a timer of its kernel aborted the connection",
-	    .causes = "close() with unread data; linger 0; listener closed with connections not "
-		      "accepted; keepalive "
-		      "timed out",
-	    .confirm = "comm and reason of the event; tcpext_tcpabort*" } },
-	{ "TCPRESET_PROCESS",
-	  "TCP connection sent RST because of no socket or exception in handshaking, etc.",
-	  { .means = "this host answered a segment with a reset although it has a socket for it",
-	    .causes = "bare ACK to a listener: the peer's connection is forgotten here; wrong ACK "
-		      "in the handshake; data "
-		      "after close; tcp_abort_on_overflow=1 with a full accept queue",
-	    .confirm = "state and reason of the event; tcpext_listenoverflows" } },
-	{ "TCPRESET_RECEIVE",
-	  "TCP connection received RST",
-	  { .means = "the peer, or something in between, aborted the connection",
-	    .causes = "in SYN_SENT: nobody listens there. In ESTABLISHED: the peer's program or a "
-		      "middlebox",
-	    .confirm = "skoop tcpreset at the peer; compare TTLs to unmask a middlebox" } },
-	{}
-};
-
 static const struct metric virtcmdlatency_metrics[] = {
 	{ "latency100ms", NULL, COUNTER, "commands", "Virtio send command latency exceeds 100ms",
 	  SCOPE_HOST,
@@ -318,7 +288,6 @@ const struct term terms[] = {
 	{ "kernellatency", "kernellatency", kernellatency_metrics, kernellatency_events },
 	{ "packetloss", "packetloss", packetloss_metrics, packetloss_events },
 	{ "socketlatency", "socketlatency", socketlatency_metrics, socketlatency_events },
-	{ "tcpreset", "tcpreset", NULL, tcpreset_events },
 	{ "virtcmdlatency", "virtcmdlatency", virtcmdlatency_metrics, virtcmdlatency_events },
 	{ "net_softirq", "softirq", softirq_metrics, softirq_events },
 	{}
