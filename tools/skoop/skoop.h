@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "libcommon/nearest.h"
 #include "libcommon/probe.h"
 #include "libcommon/util.h"
 
@@ -204,21 +205,6 @@ void children_kill(struct children *cs);
 void child_kill(struct child *c);
 /* Ends what still runs, unheard, and waits for it. cs may be NULL. */
 void children_close(struct children *cs);
-
-/* ---- names ---- */
-
-/* The names most like `name` are collected while candidates are offered one by one. */
-struct nearest {
-	const char *name;
-	struct {
-		const char *text;
-		size_t distance;
-	} best[3];
-	size_t n;
-};
-void nearest_offer(struct nearest *near, const char *candidate);
-/* "; did you mean a, b or c?", or nothing. */
-void nearest_print(const struct nearest *near, struct buf *b);
 
 /* ---- explanations of what no probe here answers for ---- */
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Names a person may have meant. */
-#include "skoop.h"
+#include "nearest.h"
 
 #include <ctype.h>
 #include <string.h>
