@@ -109,8 +109,8 @@ static bool final_counters(const struct bpf_run *r)
 
 	if (!r->probe->metrics || r->opt->interval)
 		return false;
-	return !r->probe->events || f == OUT_JSON || f == OUT_PROM || f == OUT_OPENMETRICS ||
-	       r->opt->write || (f == OUT_TABLE && !r->opt->max_events);
+	return !r->probe->events || !out_shows_events(r->out) || f == OUT_JSON || f == OUT_PROM ||
+	       f == OUT_OPENMETRICS || r->opt->write || (f == OUT_TABLE && !r->opt->max_events);
 }
 
 /* ---- the loop ---- */

@@ -43,14 +43,20 @@ struct tracing {
 	const void *(*object)(size_t *size); /* the BPF object: X_bpf__elf_bytes of the skeleton */
 	const struct hook *hooks;            /* ended by {} */
 	const char *blind; /* said with -v: what the hooks cannot see; NULL: nothing */
-	/* Before loading: what libcommon does not set by itself, with bpf_run_set(). 0 or -errno after one msg_error. */
+	/*
+	 * Before loading: what libcommon does not set by itself, with bpf_run_set(). 0 or -errno after one msg_error:
+	 * -EINVAL: an option asks for what is not there, -ENOTSUP: this kernel does not offer it.
+	 */
 	int (*setup)(struct bpf_run *r);
 	/*
 	 * Each second, before each round's counters, and once more when all is detached. 0 or -errno after one
 	 * msg_error, or what bpf_run_event() returned.
 	 */
 	int (*refresh)(struct bpf_run *r);
-	/* Instead of the map `counters`: hands the round's values to out_metric(). 0 or -errno after one msg_error. */
+	/*
+	 * Instead of the map `counters`: hands the round's values to out_metric() or bpf_run_add(). 0, -ENOMEM, or
+	 * another -errno after one msg_error.
+	 */
 	int (*collect)(struct bpf_run *r, struct out *o);
 };
 
@@ -75,6 +81,21 @@ bool bpf_run_attached(const struct bpf_run *r);
  */
 int bpf_run_event(struct bpf_run *r, const void *record, size_t size);
 int bpf_run_count(struct bpf_run *r, const struct counter_key *key, uint64_t n);
+/* Calls fn with each key and value of a map; those of the CPUs are summed up. Ends at the first error, and gives that. */
+int bpf_run_each(struct bpf_run *r, const char *map,
+		 int (*fn)(struct bpf_run *r, const void *key, uint64_t value, void *arg),
+		 void *arg);
+/*
+ * A value of the round, for `collect`: those whose target and labels read alike become one. metric: its index;
+ * netns: its inode number, of a target that was not asked for nothing is told; labels: ended by {} or NULL, copied.
+ * 0 or -ENOMEM.
+ */
+int bpf_run_add(struct bpf_run *r, uint32_t metric, uint32_t netns, const struct label *labels,
+		uint64_t value);
+/* A zero for each target of a counter without labels, which thus is there from the first round on. 0 or -ENOMEM. */
+int bpf_run_add_zeros(struct bpf_run *r, uint32_t metric);
+/* Of this metric the largest values come first, and only `top` of them (0: all). */
+void bpf_run_rank(struct bpf_run *r, uint32_t metric, uint64_t top);
 /* Counts things lost in the kernel half that the map `lost` does not count. */
 void bpf_run_lost(struct bpf_run *r, const char *where, uint64_t count);
 

@@ -147,10 +147,10 @@ int bpf_run_set_constants(struct bpf_run *r)
 		else
 			err = set_knob(r, k);
 	}
-	if (!err && r->tracing->setup)
-		return r->tracing->setup(r);
 	if (err)
 		msg_error("the kernel half does not fit: %s", strerror(-err));
+	else if (r->tracing->setup)
+		err = r->tracing->setup(r);
 	return err;
 }
 

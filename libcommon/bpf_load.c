@@ -230,7 +230,9 @@ static int attempt(struct bpf_run *r)
 	if (!err)
 		err = bpf_run_set_sizes(r);
 	if (err)
-		return err == -EOPNOTSUPP ? EXIT_UNSUPPORTED : EXIT_FAILED;
+		return err == -EINVAL       ? EXIT_USAGE
+		       : err == -EOPNOTSUPP ? EXIT_UNSUPPORTED
+					    : EXIT_FAILED;
 	err = load(r);
 	if (err)
 		hook = failed_hook(r);

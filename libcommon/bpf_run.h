@@ -48,6 +48,7 @@ struct bpf_run {
 	size_t next_stranger;
 	struct bpf_object *object;
 	int types_fd; /* the kernel's types as far as the object names them, -1: not made yet */
+	struct bpf_rows *rows; /* of the present round */
 	struct hook_state *hooks;
 	size_t nhooks;
 	uint64_t lost[NLOST]; /* told so far */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
@@ -39,7 +40,7 @@ struct memory {
 	size_t nenums, enums_size;
 	struct tracepoint *tracepoints;
 	size_t ntracepoints, tracepoints_size;
-	char symbol[512];
+	char symbol[512], text[128];
 };
 
 struct kernel {
@@ -276,6 +277,18 @@ bool kernel_symbol_range(struct kernel *k, const char *name, uint64_t *from, uin
 	return true;
 }
 
+void kernel_each_function(struct kernel *k, kernel_function_fn fn, void *arg)
+{
+	const struct ksyms *ks = symbols(k);
+
+	for (size_t i = 0; i < ks->n; i++) {
+		const struct ksym *s = &ks->v[i];
+
+		fn(ksym_name(ks, s), ks->names + s->module, s->address,
+		   i + 1 < ks->n ? s[1].address : UINT64_MAX, arg);
+	}
+}
+
 const char *kernel_function(const struct kernel *k, uint64_t address)
 {
 	const struct ksyms *ks = addresses(k);
@@ -297,6 +310,17 @@ const char *kernel_symbol(struct kernel *k, uint64_t address)
 		return NULL;
 	snprintf(text, size, "%s+0x%" PRIx64 "%s%s%s", ksym_name(ks, s), address - s->address,
 		 s->module ? " [" : "", ks->names + s->module, s->module ? "]" : "");
+	return text;
+}
+
+const char *kernel_text(const struct kernel *k, const char *fmt, ...)
+{
+	char *text = k->memory->text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(k->memory->text), fmt, ap);
+	va_end(ap);
 	return text;
 }
 

@@ -52,8 +52,16 @@ bool kernel_enum_value(const struct kernel *k, const char *type, const char *nam
 const char *kernel_symbol(struct kernel *k, uint64_t address);
 /* The same without offset: for counting by function. */
 const char *kernel_function(const struct kernel *k, uint64_t address);
+/* Hands each function to fn, by ascending address; module: "" for the kernel itself. None where addresses are hidden. */
+typedef void (*kernel_function_fn)(const char *name, const char *module, uint64_t from, uint64_t to,
+				   void *arg);
+void kernel_each_function(struct kernel *k, kernel_function_fn fn, void *arg);
 /* The address range of a function; false: unknown. */
 bool kernel_symbol_range(struct kernel *k, const char *name, uint64_t *from, uint64_t *to);
+
+/* A name made of parts, for fields' `names`; valid until the next call. */
+const char *kernel_text(const struct kernel *k, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* The length of a tick in ns: what turns jiffies into time. */
 uint64_t kernel_tick_ns(void);

@@ -168,6 +168,8 @@ int out_flush(struct out *o, bool show)
 /* With an interval the counters take the events' place; only JSON tells its records apart. */
 bool out_shows_events(const struct out *o)
 {
+	if (o->probe->counting && *o->probe->counting)
+		return false;
 	return o->ops->event && !o->opt->write && (!o->opt->interval || o->opt->format == OUT_JSON);
 }
 

@@ -46,7 +46,8 @@ static int check_fit(const struct probe *p, const struct options *opt)
 		msg_error("-w takes -o prom, openmetrics, json or tsv");
 		return -EINVAL;
 	}
-	if (p->events && (!opt->interval || opt->format == OUT_JSON)) {
+	if (p->events && !(p->counting && *p->counting) &&
+	    (!opt->interval || opt->format == OUT_JSON)) {
 		msg_error("-w cannot replace a file by a stream of events; append with >> instead");
 		return -EINVAL;
 	}

@@ -156,6 +156,7 @@ struct probe {
 	const struct reason *reasons;
 	const struct knob *knobs;
 	uint64_t threshold; /* ns, from which its events are printed without -t; 0: they are no matter of time */
+	const bool *counting; /* a knob's: set, it shows no events but what they come to, at the end or each INTERVAL */
 	const struct tracing *
 		tracing; /* the kernel half (libcommon/bpf.h), together with .run = bpf_probe_run */
 
