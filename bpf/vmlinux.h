@@ -59,6 +59,7 @@ struct sock_common {
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	struct sock *skc_listener; /* of a request */
 };
 
 typedef struct {
@@ -70,6 +71,8 @@ struct sock {
 	socket_lock_t sk_lock;
 	u16 sk_protocol;
 	u8 sk_shutdown;
+	u32 sk_ack_backlog; /* of a listener: who waits to be accepted */
+	u32 sk_max_ack_backlog;
 };
 
 struct inet_sock {
@@ -120,6 +123,10 @@ struct tcp_skb_cb {
 	__u16 tcp_flags; /* a byte on older kernels: read with BPF_CORE_READ_BITFIELD_PROBED */
 	__u8 sacked;     /* bit fields on some */
 	__u32 ack_seq;
+};
+
+struct dst_entry {
+	struct net_device *dev;
 };
 
 struct sk_buff {
