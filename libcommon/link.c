@@ -32,19 +32,51 @@ static struct link *links_add(struct links *ls)
 	return &ls->v[ls->n++];
 }
 
-/*
- * Devices on a bus have a parent there, told from 5.14 on; before, what is of no virtual kind is
- * taken for one. 0 or -EBADMSG.
- */
-static int read_physical(const struct ifinfomsg *info, const struct nlattr **tb, struct link *l)
+static enum link_kind kind_of(const char *name)
 {
-	static const uint16_t least[] = { [IFLA_INFO_KIND] = NL_STRING };
+	static const struct {
+		const char *name;
+		enum link_kind kind;
+	} kinds[] = { { "vlan", LINK_VLAN },
+		      { "bond", LINK_BOND },
+		      { "team", LINK_BOND },
+		      { "vrf", LINK_VRF } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(name, kinds[i].name))
+			return kinds[i].kind;
+	return LINK_OTHER;
+}
+
+static int read_vlan(const struct nlattr *data, struct link *l)
+{
+	static const uint16_t least[] = { [IFLA_VLAN_ID] = 2 };
+	const struct nlattr *tb[ARRAY_SIZE(least)];
+
+	if (nl_nested(data, least, ARRAY_SIZE(least), tb))
+		return -EBADMSG;
+	if (tb[IFLA_VLAN_ID])
+		l->vlan = mnl_attr_get_u16(tb[IFLA_VLAN_ID]);
+	return 0;
+}
+
+/*
+ * Its kind, and whether it is on a bus: such devices have a parent there, told from 5.14 on;
+ * before, what is of no virtual kind is taken for one. 0 or -EBADMSG.
+ */
+static int read_kind(const struct ifinfomsg *info, const struct nlattr **tb, struct link *l)
+{
+	static const uint16_t least[] = { [IFLA_INFO_KIND] = NL_STRING, [IFLA_INFO_DATA] = 0 };
 	const struct nlattr *nested[ARRAY_SIZE(least)] = { NULL };
 
 	if (tb[IFLA_LINKINFO] && nl_nested(tb[IFLA_LINKINFO], least, ARRAY_SIZE(least), nested))
 		return -EBADMSG;
-	l->physical = info->ifi_type != ARPHRD_LOOPBACK &&
-		      (tb[IFLA_PARENT_DEV_NAME] || !nested[IFLA_INFO_KIND]);
+	l->loopback = info->ifi_type == ARPHRD_LOOPBACK;
+	l->physical = !l->loopback && (tb[IFLA_PARENT_DEV_NAME] || !nested[IFLA_INFO_KIND]);
+	if (nested[IFLA_INFO_KIND])
+		l->kind = kind_of(mnl_attr_get_str(nested[IFLA_INFO_KIND]));
+	if (l->kind == LINK_VLAN && nested[IFLA_INFO_DATA])
+		return read_vlan(nested[IFLA_INFO_DATA], l);
 	return 0;
 }
 
@@ -85,7 +117,7 @@ static int read_link(const struct nlmsghdr *nlh, void *arg)
 		l->value[i] = sources[i].size == 1 ? mnl_attr_get_u8(attr) : mnl_attr_get_u32(attr);
 		l->known |= 1U << i;
 	}
-	return read_physical(info, tb, l) ? nl_refuse(EBADMSG) : MNL_CB_OK;
+	return read_kind(info, tb, l) ? nl_refuse(EBADMSG) : MNL_CB_OK;
 }
 
 static int by_ifindex(const void *a, const void *b)

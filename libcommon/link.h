@@ -19,12 +19,23 @@ enum link_value {
 	LINK_NVALUES
 };
 
+/* Kinds that are not what they seem where packets are counted. */
+enum link_kind {
+	LINK_OTHER,
+	LINK_VLAN, /* `lower` gets its packets with the tag `vlan` */
+	LINK_BOND, /* bond or team: receives what its ports do */
+	LINK_VRF   /* its ports keep their packets */
+};
+
 struct link {
 	int ifindex;
-	int master;         /* bridge, bond, VRF it is a port of; 0: none */
-	int lower;          /* device of this namespace it stands on; 0: none */
-	bool physical;      /* on a bus, not a virtual kind */
+	int master;    /* bridge, bond, VRF it is a port of; 0: none */
+	int lower;     /* device of this namespace it stands on; 0: none */
+	bool physical; /* on a bus, not a virtual kind */
+	bool loopback;
 	bool default_route; /* of the main table, IPv4 or IPv6 */
+	enum link_kind kind;
+	uint16_t vlan;
 	char name[IFNAMSIZ];
 	unsigned int known; /* bit i: value[i] was sent */
 	uint64_t value[LINK_NVALUES];
