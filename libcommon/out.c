@@ -99,6 +99,18 @@ void out_metric(struct out *o, const struct target *t, const struct metric *m, u
 	samples_add(o->samples, t, m, value, labels);
 }
 
+void out_metric_grown(struct out *o, const struct target *t, const struct metric *m, uint64_t value,
+		      uint64_t grown, const struct label *labels)
+{
+	out_metric(o, t, m, value, labels);
+	samples_grown(o->samples, grown);
+}
+
+void out_in_order(struct out *o)
+{
+	samples_in_order(o->samples);
+}
+
 const struct metric *out_extra(struct out *o, const char *key, size_t key_len,
 			       const struct metric *like)
 {

@@ -30,6 +30,15 @@ void out_metric(struct out *o, const struct target *t, const struct metric *m, u
 		const struct label *labels);
 
 /*
+ * As out_metric, of a counter that shows in some rounds only (--top): `grown` is by how much since the round before.
+ */
+void out_metric_grown(struct out *o, const struct target *t, const struct metric *m, uint64_t value,
+		      uint64_t grown, const struct label *labels);
+
+/* This round's rows are shown in the order they come, not target by target. */
+void out_in_order(struct out *o);
+
+/*
  * A metric the table does not list, for -a: named by `key` in lower case, other than letters and digits dropped; type,
  * unit and scope as `like`. The same key gives the same metric every time. NULL: out of memory (out_flush
  * tells), or a key without letter or digit.
@@ -130,6 +139,7 @@ struct sample {
 	uint64_t value;
 	uint64_t delta; /* growth since the last round */
 	bool has_delta; /* false: gauge, first round, or new series */
+	bool grown;     /* the probe says what it has grown by */
 };
 
 struct round {

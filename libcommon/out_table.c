@@ -22,14 +22,33 @@ struct view {
 	const struct round *r;
 	struct table t;
 	bool delta;          /* differences are there to be shown */
-	const char **labels; /* names of further labels, in order of first appearance */
+	const char **labels; /* names of further labels */
 	size_t nlabels, labels_size;
 	const struct sample **by_row; /* the samples row by row; those of row i end at ends[i] */
 	size_t *ends;
 };
 
+static bool label_occurs(const struct round *r, const char *name)
+{
+	for (size_t i = 0; i < r->nrows; i++)
+		for (const struct label *l = r->rows[i].labels; l->name; l++)
+			if (!strcmp(l->name, name))
+				return true;
+	return false;
+}
+
+/* Those the probe gives an order, as far as they occur, then others. */
 static bool find_labels(struct view *v)
 {
+	const char *const *known = out_probe(v->o)->labels;
+
+	for (; known && *known; known++) {
+		if (!label_occurs(v->r, *known))
+			continue;
+		if (array_grow(&v->labels, &v->labels_size, v->nlabels + 1))
+			return false;
+		v->labels[v->nlabels++] = *known;
+	}
 	for (size_t i = 0; i < v->r->nrows; i++) {
 		for (const struct label *l = v->r->rows[i].labels; l->name; l++) {
 			size_t k = 0;

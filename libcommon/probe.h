@@ -154,6 +154,8 @@ struct probe {
 	const struct event *events;
 	const struct field *fields;
 	const struct reason *reasons;
+	/* Further labels of its metrics in the order of their columns, ended by NULL; NULL: as the rows have them. */
+	const char *const *labels;
 	const struct knob *knobs;
 	uint64_t threshold; /* ns, from which its events are printed without -t; 0: they are no matter of time */
 	const bool *counting; /* a knob's: set, it shows no events but what they come to, at the end or each INTERVAL */

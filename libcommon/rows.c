@@ -163,7 +163,8 @@ int rows_rank(struct rows *r, struct out_row *to)
 		return -ENOMEM;
 	for (size_t i = 0; i < r->n; i++)
 		order[i] = &r->v[i];
-	qsort(order, r->n, sizeof(*order), compare);
+	if (!r->in_order)
+		qsort(order, r->n, sizeof(*order), compare);
 	for (uint32_t i = 0; i < r->n; i++) {
 		order[i]->rank = i;
 		to[i] = order[i]->row;
@@ -176,6 +177,7 @@ void rows_reset(struct rows *r)
 {
 	arena_free(&r->arena);
 	r->n = 0;
+	r->in_order = false;
 	if (r->slots)
 		memset(r->slots, 0xff, r->nslots * sizeof(*r->slots));
 }

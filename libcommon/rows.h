@@ -6,6 +6,7 @@
 #ifndef SKOOP_ROWS_H
 #define SKOOP_ROWS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,7 @@ struct rows {
 	size_t n, size;
 	uint32_t *slots; /* index into v, NO_ROW: free */
 	size_t nslots;   /* a power of two, at least twice n */
+	bool in_order;   /* they are ranked as they came */
 };
 
 /* Copies the target's labels; NULL: out of memory. */
@@ -46,10 +48,10 @@ uint32_t rows_find(const struct rows *r, uint64_t hash, const struct identity *i
 /* Adds one that is not there yet; labels are copied. NO_ROW: out of memory. */
 uint32_t rows_add(struct rows *r, uint64_t hash, const struct target *t, const struct identity *id,
 		  const struct label *labels);
-/* Ranks them by namespace, pod, node, arrival, and lists them so in to[n]. 0 or -ENOMEM. */
+/* Ranks them by namespace, pod, node, arrival (or arrival alone), and lists them so in to[n]. 0 or -ENOMEM. */
 int rows_rank(struct rows *r, struct out_row *to);
 
-/* Forgets the rows, keeps the memory. */
+/* Forgets the rows and their order, keeps the memory. */
 void rows_reset(struct rows *r);
 void rows_free(struct rows *r);
 

@@ -78,6 +78,19 @@ void samples_add(struct samples *s, const struct target *t, const struct metric 
 	now->v[now->n++] = (struct sample){ .metric = m, .row = row, .value = value };
 }
 
+void samples_grown(struct samples *s, uint64_t grown)
+{
+	if (s->err || !s->now.n)
+		return;
+	s->now.v[s->now.n - 1].grown = true;
+	s->now.v[s->now.n - 1].delta = grown;
+}
+
+void samples_in_order(struct samples *s)
+{
+	s->now.rows.in_order = true;
+}
+
 const struct metric *samples_extra(struct samples *s, const char *key, size_t key_len,
 				   const struct metric *like)
 {
@@ -240,7 +253,8 @@ static int make_deltas(struct samples *s)
 		struct sample *x = &s->now.v[i];
 		const struct sample *b = NULL;
 
-		if (x->metric->type == COUNTER && s->was[x->row] != NO_ROW)
+		x->has_delta = x->grown;
+		if (x->metric->type == COUNTER && !x->grown && s->was[x->row] != NO_ROW)
 			b = base_sample(&s->before, key_metric(s, x), s->was[x->row]);
 		if (!b && s->from_zero && x->metric->type == COUNTER) {
 			x->has_delta = true;

@@ -19,6 +19,10 @@ void samples_begin(struct samples *s);
 /* Adds one; label texts are copied. The target must live until samples_keep or the next samples_begin. */
 void samples_add(struct samples *s, const struct target *t, const struct metric *m, uint64_t value,
 		 const struct label *labels);
+/* Says of the one added last what it has grown by, which is then not looked for. */
+void samples_grown(struct samples *s, uint64_t grown);
+/* The round's rows stay in order of arrival. */
+void samples_in_order(struct samples *s);
 /* See out_extra(). */
 const struct metric *samples_extra(struct samples *s, const char *key, size_t key_len,
 				   const struct metric *like);
