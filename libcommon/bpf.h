@@ -70,9 +70,10 @@ struct kernel *bpf_run_kernel(struct bpf_run *r);
 const struct targets *bpf_run_targets(struct bpf_run *r);
 /* Sets a constant of the BPF object; 0 or -errno: -ENOENT: it has none of that name, -EINVAL: of another size. */
 int bpf_run_set(struct bpf_run *r, const char *name, const void *value, size_t size);
-/* The descriptor of a map, -ENOENT: none of that name. Before loading: sets its size. */
+/* The descriptor of a map, -ENOENT: none of that name. Before loading: sets its size, its type. */
 int bpf_run_map(struct bpf_run *r, const char *name);
 int bpf_run_map_size(struct bpf_run *r, const char *name, uint32_t entries);
+int bpf_run_map_type(struct bpf_run *r, const char *name, unsigned int type);
 /* Whether programs may run; false: what is in the maps is final. */
 bool bpf_run_attached(const struct bpf_run *r);
 /*
@@ -96,6 +97,17 @@ int bpf_run_add(struct bpf_run *r, uint32_t metric, uint32_t netns, const struct
 int bpf_run_add_zeros(struct bpf_run *r, uint32_t metric);
 /* Of this metric the largest values come first, and only `top` of them (0: all). */
 void bpf_run_rank(struct bpf_run *r, uint32_t metric, uint64_t top);
+/*
+ * Hands each entry of a hash map to fn: its value, `copies` of them (a CPU's each, 8-byte aligned) where they are kept
+ * by CPU. Each entry that stays meanwhile comes once; fn may not change the map. 0 or -errno, also what fn returned.
+ */
+int bpf_run_map_each(struct bpf_run *r, const char *name,
+		     int (*fn)(const void *key, const void *value, size_t copies, void *arg),
+		     void *arg);
+/* The sum over the CPUs of an element of a per-CPU array of __u64. */
+uint64_t bpf_run_tally(struct bpf_run *r, const char *name, uint32_t index);
+/* For .refresh: looks for namespaces, unless that was done just now. 0 or -errno after one msg_error. */
+int bpf_run_search_again(struct bpf_run *r);
 /* Counts things lost in the kernel half that the map `lost` does not count. */
 void bpf_run_lost(struct bpf_run *r, const char *where, uint64_t count);
 

@@ -160,7 +160,7 @@ int bpf_run_set_sizes(struct bpf_run *r)
 	bool only = opt->target.nselectors && !opt->target.all;
 	int err = 0;
 
-	if (!out_shows_events(r->out))
+	if (!r->probe->events || !out_shows_events(r->out))
 		err = bpf_run_map_size(r, "events", (uint32_t)sysconf(_SC_PAGESIZE));
 	else if (opt->buffer)
 		err = bpf_run_map_size(r, "events", (uint32_t)opt->buffer);
@@ -174,6 +174,13 @@ int bpf_run_set_sizes(struct bpf_run *r)
 int bpf_run_map(struct bpf_run *r, const char *name)
 {
 	return bpf_object__find_map_fd_by_name(r->object, name);
+}
+
+int bpf_run_map_type(struct bpf_run *r, const char *name, unsigned int type)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(r->object, name);
+
+	return map ? bpf_map__set_type(map, type) : -ENOENT;
 }
 
 int bpf_run_map_size(struct bpf_run *r, const char *name, uint32_t entries)

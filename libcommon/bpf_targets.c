@@ -167,6 +167,11 @@ int bpf_run_search(struct bpf_run *r)
 	return err;
 }
 
+int bpf_run_search_again(struct bpf_run *r)
+{
+	return process_now() - r->searched_at < WAIT_MIN ? 0 : bpf_run_search(r);
+}
+
 /* The note on a namespace that was not found, NULL: none. */
 static struct stranger *stranger(struct bpf_run *r, uint32_t netns)
 {

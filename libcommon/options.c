@@ -31,7 +31,7 @@ enum {
 };
 
 /* Who has an option. */
-enum { FOR_ALL, FOR_PROBE, FOR_EVENTS, FOR_STACKS, FOR_LATENCY, FOR_TRACING };
+enum { FOR_ALL, FOR_PROBE, FOR_EVENTS, FOR_STACKS, FOR_LATENCY, FOR_TRACING, FOR_TRACED_EVENTS };
 
 static const char *const format_words[] = { "table", "json", "prom", "openmetrics", "tsv", NULL };
 static const char *const color_words[] = { "auto", "always", "never", NULL };
@@ -76,7 +76,7 @@ static const struct {
 	{ { 'd', "duration", "SECS", "Stop after SECS; without INTERVAL the growth over SECS", group_run }, FOR_PROBE },
 	{ { 'e', "max-events", "N", "Stop after N events", group_run }, FOR_EVENTS },
 	{ { 't', "threshold", "DUR", "Print events past DUR (ns us ms s)", group_run }, FOR_LATENCY },
-	{ { KEY_BUFFER, "buffer", "KIB", "Size of the buffer for events, a power of two (512)", group_run }, FOR_TRACING },
+	{ { KEY_BUFFER, "buffer", "KIB", "Size of the buffer for events, a power of two (512)", group_run }, FOR_TRACED_EVENTS },
 	{ { KEY_HOOKS, "hooks", "LIST", "Kinds of hooks to choose from: raw_tp,tp_btf,fentry,fexit,kprobe", group_run }, FOR_TRACING },
 	{ { 'E', "exit-status", NULL, "Exit with 10 if a counter grew or an event was seen", group_run }, FOR_PROBE },
 	{ { KEY_EXPLAIN, "explain", "NAME", "What a name means: a metric, event, field or reason", group_run,
@@ -106,6 +106,8 @@ static bool has_option(const struct probe *p, int who)
 		return p->threshold;
 	if (who == FOR_TRACING)
 		return p->tracing;
+	if (who == FOR_TRACED_EVENTS)
+		return p->tracing && p->events;
 	return who == FOR_ALL || p->metrics || p->events;
 }
 
