@@ -68,7 +68,9 @@ $(COMMON): $(COMMON_OBJS)
 	$(Q)$(AR) rcs $@ $^
 
 $(TRACERS): LIBS = $(BPF_LIBS)
-$(TOOLS): $(BUILD)/skoop-%: $(BUILD)/tools/%.o $(COMMON)
+# A probe may have rooms in tools/PROBE/.
+.SECONDEXPANSION:
+$(TOOLS): $(BUILD)/skoop-%: $(BUILD)/tools/%.o $$(patsubst %.c,$(BUILD)/%.o,$$(wildcard tools/$$*/*.c)) $(COMMON)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(MNL_LIBS)
 

@@ -18,6 +18,11 @@ struct inet_connection_sock___timeout {
 	unsigned long icsk_timeout;
 };
 
+/* Whether there is a tag was a bit of its own until 6.2; since then vlan_proto is 0 without one. May go with 6.1. */
+struct sk_buff___vlan_present {
+	__u8 vlan_present : 1;
+};
+
 #pragma clang attribute pop
 
 #endif

@@ -21,6 +21,7 @@
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <asm/ptrace.h>
+#include <linux/udp.h>
 
 typedef __u8 u8;
 typedef __u16 u16;
@@ -46,6 +47,7 @@ typedef struct {
 struct net_device {
 	char name[16];
 	int ifindex;
+	unsigned short type;
 	possible_net_t nd_net;
 };
 
@@ -137,7 +139,12 @@ struct sk_buff {
 	unsigned long _skb_refdst;
 	unsigned int len;
 	unsigned int data_len;
+	__u8 encapsulation : 1;
+	__u8 tc_skip_classify : 1;
 	__u32 mark;
+	__be16 vlan_proto;
+	__u16 vlan_tci;
+	__u16 inner_transport_header;
 	__be16 protocol;
 	__u16 transport_header;
 	__u16 network_header;

@@ -6,18 +6,6 @@
  */
 #include "skoop.h"
 
-static const struct metric flow_metrics[] = {
-	{ "bytes", NULL, COUNTER, "bytes", "Bytes sent connection flow",
-	  .advice = { .means = "bytes from the IP header on, of one flow and direction; headers "
-			       "once per packet on the wire",
-		      .confirm = "skoop flow --top 10; ip -s link for the sum" } },
-	{ "packets", NULL, COUNTER, "packets", "Packets sent of connection flow",
-	  .advice = { .means = "packets on the wire of one flow and direction; a merged packet "
-			       "counts its segments",
-		      .confirm = "skoop flow --top 10; ip -s link for the sum" } },
-	{}
-};
-
 static const struct metric netiftxlat_metrics[] = {
 	{ "qdiscslow100ms", NULL, COUNTER, "packets",
 	  "qdisc latency exceeds 100ms during transmission",
@@ -282,7 +270,6 @@ static const struct event softirq_events[] = {
 };
 
 const struct term terms[] = {
-	{ "flow", "flow", flow_metrics, NULL },
 	{ "netiftxlatency", "netiftxlat", netiftxlat_metrics, netiftxlat_events },
 	{ "biolatency", "biolatency", NULL, biolatency_events },
 	{ "kernellatency", "kernellatency", kernellatency_metrics, kernellatency_events },
