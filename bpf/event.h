@@ -8,6 +8,9 @@
 #include <linux/types.h>
 #endif
 
+/* Set in a record's type: no event but what goes on for too long, and has not ended yet. */
+#define EVENT_IN_FLIGHT 0x8000
+
 struct event_header {
 	__u64 mono_ns; /* CLOCK_MONOTONIC, when it happened */
 	__u64 known;   /* bit i: fields[i] of the probe holds a value */

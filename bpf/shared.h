@@ -14,6 +14,17 @@ struct counter_key {
 	__u64 label;  /* what metric.label_text names; 0 where it has none */
 };
 
+/* Of the map `hists`, for each CPU: one bucket of one histogram. */
+struct hist_key {
+	__u32 netns; /* as in a counter_key */
+	__u16 hist;  /* index into the probe's hists[] */
+	__u16 slot;  /* values from 2^slot on, below 2^(slot + 1) */
+	__u64 label;
+};
+struct hist_bucket {
+	__u64 count, sum, min, max;
+};
+
 /* Index into the array `lost`. */
 enum lost_where {
 	LOST_RINGBUF, /* no room for an event */

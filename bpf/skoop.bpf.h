@@ -30,6 +30,7 @@
 
 const volatile bool with_events = true;   /* somebody reads them */
 const volatile bool with_stack = false;   /* -K */
+const volatile bool with_hists = false;   /* -D */
 const volatile bool only_targets = false; /* the map `targets` holds all that is asked for */
 const volatile bool only_address = false;
 const volatile __u8 filter_address[16] = {};
@@ -94,6 +95,57 @@ static __always_inline void count_labelled(__u32 netns, __u32 metric, __u64 labe
 static __always_inline void count(__u32 netns, __u32 metric, __u64 n)
 {
 	count_labelled(netns, metric, 0, n);
+}
+
+/* ---- histograms: with -D ---- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct hist_key);
+	__type(value, struct hist_bucket);
+} hists SEC(".maps");
+
+static __always_inline __u16 log2_of(__u64 value)
+{
+	__u16 slot = 0;
+
+#pragma unroll
+	for (int shift = 32; shift; shift >>= 1) {
+		if (value >> shift) {
+			value >>= shift;
+			slot += shift;
+		}
+	}
+	return slot;
+}
+
+/* Kept by bucket, so that memory is taken only for those that occur. */
+static __always_inline void hist_add(__u32 netns, __u16 hist, __u64 label, __u64 value)
+{
+	struct hist_key key = {
+		.netns = netns, .hist = hist, .slot = log2_of(value), .label = label
+	};
+	struct hist_bucket *b, none = { .min = ~0ULL };
+
+	if (!with_hists)
+		return;
+	b = bpf_map_lookup_elem(&hists, &key);
+	if (!b) {
+		bpf_map_update_elem(&hists, &key, &none, BPF_NOEXIST);
+		b = bpf_map_lookup_elem(&hists, &key);
+	}
+	if (!b) {
+		lose(LOST_MAP, 1);
+		return;
+	}
+	/* On the CPUs that did not make the entry its bytes are all zero. */
+	if (!b->count || value < b->min)
+		b->min = value;
+	if (value > b->max)
+		b->max = value;
+	__sync_fetch_and_add(&b->sum, value);
+	__sync_fetch_and_add(&b->count, 1);
 }
 
 /* ---- filters ---- */

@@ -88,6 +88,40 @@ static int on_event(void *arg, void *data, size_t size)
 	return --r->budget ? 0 : -EAGAIN;
 }
 
+/* ---- what has not ended ---- */
+
+uint64_t bpf_run_threshold(const struct bpf_run *r)
+{
+	return r->opt->threshold == THRESHOLD_DEFAULT ? r->probe->threshold : r->opt->threshold;
+}
+
+int bpf_run_in_flight(struct bpf_run *r, void *record, size_t size, uint64_t since)
+{
+	uint64_t over = since + bpf_run_threshold(r);
+	struct event_header h;
+
+	if (over >= r->looking_at || (!r->all_in_flight && over < r->looked_at))
+		return 0;
+	memcpy(&h, record, sizeof(h));
+	h.mono_ns = r->looking_at;
+	h.type |= EVENT_IN_FLIGHT;
+	memcpy(record, &h, sizeof(h));
+	return bpf_run_event(r, record, size);
+}
+
+static int look_in_flight(struct bpf_run *r, bool all)
+{
+	int err;
+
+	if (!r->tracing->in_flight)
+		return 0;
+	r->all_in_flight = all;
+	r->looking_at = process_now();
+	err = r->tracing->in_flight(r);
+	r->looked_at = r->looking_at;
+	return err;
+}
+
 /* ---- rounds ---- */
 
 static int round_run(struct bpf_run *r, bool show)
@@ -99,6 +133,10 @@ static int round_run(struct bpf_run *r, bool show)
 		err = r->tracing->refresh(r);
 	if (!err)
 		err = bpf_run_counters(r);
+	if (!err)
+		err = bpf_run_hists(r);
+	if (!err && show)
+		err = look_in_flight(r, true);
 	return err ? err : out_flush(r->out, show);
 }
 
@@ -145,6 +183,8 @@ static int duties(struct loop *l, uint64_t now)
 			err = bpf_run_search(r);
 		if (!err && r->tracing->refresh)
 			err = r->tracing->refresh(r);
+		if (!err)
+			err = look_in_flight(r, false);
 	}
 	if (!err && now >= l->due) {
 		err = round_run(r, true);
@@ -220,7 +260,9 @@ static int finish(struct loop *l, int why)
 	bpf_run_tell_lost(r);
 	if (!err && (r->opt->interval ? !l->told : final_counters(r)))
 		err = round_run(r, true);
-	return err;
+	else if (!err)
+		err = look_in_flight(r, true);
+	return err == -ECANCELED ? 0 : err;
 }
 
 static int trace(struct bpf_run *r)
@@ -302,6 +344,7 @@ int bpf_probe_run(const struct probe *p, const struct options *opt, struct targe
 		if (!code)
 			code = missing;
 	}
+	bpf_run_hists_free(&r);
 	bpf_run_unload(&r);
 	targets_free(r.old);
 	targets_free(r.targets);

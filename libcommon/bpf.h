@@ -37,7 +37,7 @@ struct hook {
  *   args_HOOK      number of arguments of the tracepoint HOOK (of each hook by its name)
  *   knob_NAME      the probe's knobs
  *   tick_ns, threshold_ns, with_events, with_stack, only_targets…: bpf/skoop.bpf.h
- * Its map `counters` holds what metrics[] lists; `lost` and `events` are read without further ado.
+ * Its map `counters` holds what metrics[] lists, `hists` what hists[] lists; `lost` and `events` are read without further ado.
  */
 struct tracing {
 	const void *(*object)(size_t *size); /* the BPF object: X_bpf__elf_bytes of the skeleton */
@@ -58,6 +58,11 @@ struct tracing {
 	 * another -errno after one msg_error.
 	 */
 	int (*collect)(struct bpf_run *r, struct out *o);
+	/*
+	 * Each second and at the end: hands what has begun and not ended to bpf_run_in_flight(). 0 or -errno after one
+	 * msg_error.
+	 */
+	int (*in_flight)(struct bpf_run *r);
 };
 
 /* The .run of every such probe: returns an exit code. */
@@ -82,6 +87,14 @@ bool bpf_run_attached(const struct bpf_run *r);
  */
 int bpf_run_event(struct bpf_run *r, const void *record, size_t size);
 int bpf_run_count(struct bpf_run *r, const struct counter_key *key, uint64_t n);
+/*
+ * An operation that began at `since` (CLOCK_MONOTONIC, ns) and has not ended: shown once when it has gone on for longer
+ * than the threshold, and again at each round and at the end. The record is as of an event; its type, time and CPU are
+ * filled in. 0 or -errno, to be returned as it is.
+ */
+int bpf_run_in_flight(struct bpf_run *r, void *record, size_t size, uint64_t since);
+/* ns past which an event is printed: -t, or the probe's own. */
+uint64_t bpf_run_threshold(const struct bpf_run *r);
 /* Calls fn with each key and value of a map; those of the CPUs are summed up. Ends at the first error, and gives that. */
 int bpf_run_each(struct bpf_run *r, const char *map,
 		 int (*fn)(struct bpf_run *r, const void *key, uint64_t value, void *arg),

@@ -129,6 +129,7 @@ int bpf_run_set_constants(struct bpf_run *r)
 	const bool only = opt->target.nselectors && !opt->target.all,
 		   events = out_shows_events(r->out);
 	const uint64_t tick = kernel_tick_ns();
+	const uint64_t threshold = bpf_run_threshold(r);
 	int err = set_optional(r, "with_stack", &opt->stack, sizeof(opt->stack));
 
 	if (!err)
@@ -137,8 +138,10 @@ int bpf_run_set_constants(struct bpf_run *r)
 		err = set_optional(r, "only_targets", &only, sizeof(only));
 	if (!err)
 		err = set_optional(r, "tick_ns", &tick, sizeof(tick));
-	if (!err && opt->threshold != THRESHOLD_DEFAULT)
-		err = set_optional(r, "threshold_ns", &opt->threshold, sizeof(opt->threshold));
+	if (!err)
+		err = set_optional(r, "with_hists", &opt->dist, sizeof(opt->dist));
+	if (!err)
+		err = set_optional(r, "threshold_ns", &threshold, sizeof(threshold));
 	for (const struct hook *h = r->tracing->hooks; !err && h->name; h++)
 		err = set_args(r, h->name);
 	for (const struct knob *k = r->probe->knobs; !err && k && k->name; k++) {
@@ -166,6 +169,8 @@ int bpf_run_set_sizes(struct bpf_run *r)
 		err = bpf_run_map_size(r, "events", (uint32_t)opt->buffer);
 	if (!err && !only)
 		err = bpf_run_map_size(r, "targets", 1);
+	if (!err && !opt->dist)
+		err = bpf_run_map_size(r, "hists", 1);
 	if (err)
 		msg_error("the kernel half's maps do not fit: %s", strerror(-err));
 	return err;

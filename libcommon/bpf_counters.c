@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 
 #include "array.h"
+#include "labels.h"
 #include "options.h"
 #include "out.h"
 #include "target.h"
@@ -65,28 +66,6 @@ static int by_value(const void *a, const void *b)
 	if (x->value != y->value)
 		return x->value > y->value ? -1 : 1;
 	return row_order(a, b);
-}
-
-/* One allocation: the list, then its values. Names are the caller's constants. */
-static int labels_copy(const struct label *from, struct label **to)
-{
-	size_t n = 0, bytes = 0;
-	char *text;
-
-	*to = NULL;
-	if (!from || !from->name)
-		return 0;
-	for (; from[n].name; n++)
-		bytes += strlen(from[n].value) + 1;
-	*to = calloc(1, (n + 1) * sizeof(**to) + bytes);
-	if (!*to)
-		return -ENOMEM;
-	text = (char *)(*to + n + 1);
-	for (size_t i = 0; i < n; i++) {
-		(*to)[i] = (struct label){ from[i].name, text };
-		text = stpcpy(text, from[i].value) + 1;
-	}
-	return 0;
 }
 
 int bpf_run_add(struct bpf_run *r, uint32_t metric, uint32_t netns, const struct label *labels,

@@ -8,6 +8,7 @@
 #include "util.h"
 
 struct bpf_link;
+struct hist_table;
 struct bpf_object;
 struct bpf_program;
 
@@ -51,8 +52,12 @@ struct bpf_run {
 	struct bpf_rows *rows; /* of the present round */
 	struct hook_state *hooks;
 	size_t nhooks;
-	uint64_t lost[NLOST]; /* told so far */
-	uint64_t budget;      /* events until other things must be looked after */
+	uint64_t lost[NLOST];     /* told so far */
+	uint64_t budget;          /* events until other things must be looked after */
+	struct hist_table *hists; /* of the last round */
+	uint64_t looked_at,
+		looking_at;   /* when operations in flight were last looked at, and are now */
+	bool all_in_flight;   /* a round or the end: those told before are told again */
 	uint64_t lost_events; /* all that was lost, for the metric of that name */
 };
 
@@ -86,6 +91,9 @@ void bpf_run_tell_hooks(const struct bpf_run *r);
 
 /* Hands this round's counters to out_metric(). 0 or -errno after one msg_error. */
 int bpf_run_counters(struct bpf_run *r);
+/* Hands this round's histograms to out_hist(). 0 or -ENOMEM. */
+int bpf_run_hists(struct bpf_run *r);
+void bpf_run_hists_free(struct bpf_run *r);
 /* Tells what was lost since the last call. */
 void bpf_run_tell_lost(struct bpf_run *r);
 

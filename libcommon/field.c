@@ -16,6 +16,11 @@ struct event_header event_header(const void *record)
 	return h;
 }
 
+const char *event_name(const struct out *o, const struct event_header *h)
+{
+	return h->type & EVENT_IN_FLIGHT ? "in_flight" : out_probe(o)->events[h->type].name;
+}
+
 bool field_shown(const struct out *o, const struct field *f)
 {
 	return f->type != F_STACK || out_options(o)->stack;

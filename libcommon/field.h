@@ -13,6 +13,9 @@
 /* The record's header, copied out: a record need not be aligned. */
 struct event_header event_header(const void *record);
 
+/* What stands for the event's name: "in_flight" where it has not ended yet. */
+const char *event_name(const struct out *o, const struct event_header *h);
+
 /* Whether this run shows the field at all: a stack only with -K. */
 bool field_shown(const struct out *o, const struct field *f);
 /* Whether the kernel half gave the i-th field a value. */

@@ -31,7 +31,16 @@ enum {
 };
 
 /* Who has an option. */
-enum { FOR_ALL, FOR_PROBE, FOR_EVENTS, FOR_STACKS, FOR_LATENCY, FOR_TRACING, FOR_TRACED_EVENTS };
+enum {
+	FOR_ALL,
+	FOR_PROBE,
+	FOR_EVENTS,
+	FOR_STACKS,
+	FOR_HISTS,
+	FOR_LATENCY,
+	FOR_TRACING,
+	FOR_TRACED_EVENTS
+};
 
 static const char *const format_words[] = { "table", "json", "prom", "openmetrics", "tsv", NULL };
 static const char *const color_words[] = { "auto", "always", "never", NULL };
@@ -72,7 +81,7 @@ static const struct {
 	{ { KEY_COLOR, "color", "WHEN", "auto, always or never", group_output, color_words,
 	    .optional = true }, FOR_ALL },
 	{ { 'K', "stack", NULL, "Kernel stacks of events", group_output }, FOR_STACKS },
-	{ { 'D', "dist", NULL, "Histograms", group_output }, FOR_LATENCY },
+	{ { 'D', "dist", NULL, "Histograms", group_output }, FOR_HISTS },
 	{ { 'd', "duration", "SECS", "Stop after SECS; without INTERVAL the growth over SECS", group_run }, FOR_PROBE },
 	{ { 'e', "max-events", "N", "Stop after N events", group_run }, FOR_EVENTS },
 	{ { 't', "threshold", "DUR", "Print events past DUR (ns us ms s)", group_run }, FOR_LATENCY },
@@ -102,6 +111,8 @@ static bool has_option(const struct probe *p, int who)
 		return p->events;
 	if (who == FOR_STACKS)
 		return has_stack(p);
+	if (who == FOR_HISTS)
+		return p->hists;
 	if (who == FOR_LATENCY)
 		return p->threshold;
 	if (who == FOR_TRACING)

@@ -10,6 +10,7 @@
 #include "field.h"
 #include "format.h"
 #include "options.h"
+#include "out_hist.h"
 #include "out_start.h"
 #include "process.h"
 #include "samples.h"
@@ -24,6 +25,7 @@ struct out {
 	struct out_env env;
 	struct out_header *header;
 	struct samples *samples;
+	struct histograms hists;
 	const struct targets *targets;
 	struct timespec ts;   /* of the round */
 	uint64_t at, base_at; /* CLOCK_MONOTONIC of this round and of the one before it */
@@ -125,6 +127,20 @@ static const char *node_of(const struct targets *ts)
 	return t ? t->node : "-";
 }
 
+void out_hist(struct out *o, const struct target *t, const struct hist *h,
+	      const struct label *labels, const struct hist_values *now,
+	      const struct hist_values *before)
+{
+	struct histogram hist = { .hist = h, .target = t, .now = *now };
+
+	if (before)
+		hist.before = *before;
+	if (h->scope == SCOPE_HOST && o->targets)
+		hist.target = o->targets->host ? o->targets->host : o->targets->own;
+	if (hist.target && histograms_add(&o->hists, &hist, labels))
+		no_memory(o);
+}
+
 void out_round(struct out *o, const struct targets *ts)
 {
 	o->targets = ts;
@@ -132,6 +148,7 @@ void out_round(struct out *o, const struct targets *ts)
 	o->env.clock(CLOCK_REALTIME, &o->ts);
 	o->at = clock_ns(o, CLOCK_MONOTONIC);
 	samples_begin(o->samples);
+	histograms_reset(&o->hists);
 	told_deny_reset(&o->told);
 }
 
@@ -162,6 +179,8 @@ int out_flush(struct out *o, bool show)
 		samples_begin(o->samples);
 		return err;
 	}
+	r.hists = o->hists.v;
+	r.nhists = o->hists.n;
 	look_for_growth(o, &r);
 	if (show) {
 		out_look_at_terminal(&o->env);
@@ -222,13 +241,16 @@ void out_event(struct out *o, const struct target *t, const void *record, size_t
 	struct target unknown;
 	struct timespec ts;
 	char name[32];
+	bool in_flight;
 
-	if (o->err || !out_shows_events(o) ||
-	    (o->opt->max_events && o->events >= o->opt->max_events))
+	if (o->err || !out_shows_events(o))
 		return;
 	if (size >= sizeof(h))
 		h = event_header(record);
-	if (size < sizeof(h) || h.type >= o->event_types) {
+	in_flight = h.type & EVENT_IN_FLIGHT;
+	if (!in_flight && o->opt->max_events && o->events >= o->opt->max_events)
+		return;
+	if (size < sizeof(h) || (h.type & ~EVENT_IN_FLIGHT) >= o->event_types) {
 		msg_error("the kernel half sent a record of no known event");
 		o->err = -EBADMSG;
 		return;
@@ -241,7 +263,7 @@ void out_event(struct out *o, const struct target *t, const void *record, size_t
 	out_look_at_terminal(&o->env);
 	o->buf.len = 0;
 	o->ops->event(o, t, &ts, record, &o->buf);
-	if (write_rendered(o))
+	if (write_rendered(o) || in_flight)
 		return;
 	o->events++;
 	o->observed = true;
@@ -314,6 +336,7 @@ static void out_free(struct out *o)
 		free(o->header);
 	}
 	samples_free(o->samples);
+	histograms_free(&o->hists);
 	buf_free(&o->buf);
 	told_free(&o->told);
 	free(o);

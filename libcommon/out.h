@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "hist.h"
 #include "probe.h"
 #include "util.h"
 
@@ -55,7 +56,10 @@ void out_alarm(struct out *o);
 /* Says `text` once a run on stderr (unless -q): which source served, what is left out. */
 void out_note(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* One event record of the probe's events[]; `size` has been checked by the caller. t may be NULL: unknown. */
+/*
+ * One event record of the probe's events[]; `size` has been checked by the caller. t may be NULL: unknown. With
+ * EVENT_IN_FLIGHT in its type it is a state, not an event: shown as such, and not counted (-e, -E).
+ */
 void out_event(struct out *o, const struct target *t, const void *record, size_t size);
 
 /*
@@ -63,6 +67,14 @@ void out_event(struct out *o, const struct target *t, const void *record, size_t
  * call; 0 is a tick that lets what is pending be told. Told at most once a second, in all at the end.
  */
 void out_lost(struct out *o, const char *where, uint64_t count);
+
+/*
+ * One histogram of the round, since the start of the run; labels as for out_metric(). `before`: what it was in the
+ * round before, NULL: there was none.
+ */
+void out_hist(struct out *o, const struct target *t, const struct hist *h,
+	      const struct label *labels, const struct hist_values *now,
+	      const struct hist_values *before);
 
 /* The probe this output belongs to. */
 const struct probe *out_probe(const struct out *o);
@@ -142,6 +154,13 @@ struct sample {
 	bool grown;     /* the probe says what it has grown by */
 };
 
+struct histogram {
+	const struct hist *hist;
+	const struct target *target;
+	struct label *labels; /* ended by {} */
+	struct hist_values now, before;
+};
+
 struct round {
 	struct timespec ts; /* CLOCK_REALTIME */
 	/* In descriptor order of metrics, then target order, then order of arrival. */
@@ -153,6 +172,8 @@ struct round {
 	/* Those the samples are in, in target order, then order of arrival. */
 	const struct out_row *rows;
 	size_t nrows;
+	const struct histogram *hists; /* in descriptor order, then in order of arrival */
+	size_t nhists;
 	bool rate;        /* with INTERVAL or -d: differences are meaningful */
 	bool base;        /* there is a round before this one, so counters have differences */
 	uint64_t elapsed; /* ns since that round */

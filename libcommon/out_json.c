@@ -6,6 +6,7 @@
 
 #include "field.h"
 #include "format.h"
+#include "out_hist.h"
 #include "row_text.h"
 #include "target.h"
 
@@ -84,6 +85,23 @@ static void metric_begin(struct buf *b, const struct out *o, const struct metric
 	buf_str(b, "\",\"value\":");
 }
 
+static void json_hists(const struct out *o, const struct round *r, struct buf *b)
+{
+	for (size_t i = 0; i < r->nhists; i++) {
+		const struct histogram *h = &r->hists[i];
+
+		add_head(b, "histogram", &r->ts);
+		add_probe(b, o);
+		buf_str(b, ",\"histogram\":");
+		add_text(b, h->hist->name);
+		buf_str(b, ",\"unit\":\"ns\"");
+		add_labels(b, h->target, NULL);
+		hist_json(h, b);
+		add_netns(b, h->target->netns);
+		buf_str(b, "}\n");
+	}
+}
+
 static void json_round(const struct out *o, const struct round *r, struct buf *b)
 {
 	struct row_text ends = { 0 };
@@ -117,6 +135,7 @@ static void json_round(const struct out *o, const struct round *r, struct buf *b
 	buf_free(&head);
 	buf_free(&begin);
 	row_text_free(&ends);
+	json_hists(o, r, b);
 }
 
 static void add_stages(struct buf *b, const struct field *f, const void *record)
@@ -180,12 +199,14 @@ static void json_event(const struct out *o, const struct target *t, const struct
 	const struct field *fields = out_probe(o)->fields;
 	struct event_header h = event_header(record);
 
-	add_head(b, "event", ts);
+	bool in_flight = h.type & EVENT_IN_FLIGHT;
+
+	add_head(b, in_flight ? "in_flight" : "event", ts);
 	buf_str(b, ",\"mono_ns\":");
 	buf_u64(b, h.mono_ns);
 	add_probe(b, o);
 	buf_str(b, ",\"event\":");
-	add_text(b, out_probe(o)->events[h.type].name);
+	add_text(b, out_probe(o)->events[h.type & ~EVENT_IN_FLIGHT].name);
 	add_labels(b, t, NULL);
 	add_netns(b, h.netns);
 	buf_str(b, ",\"cpu\":");

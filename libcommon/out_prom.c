@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "format.h"
+#include "out_hist.h"
 #include "row_text.h"
 #include "target.h"
 
@@ -99,6 +100,7 @@ static void exposition(const struct out *o, const struct round *r, struct buf *b
 		buf_str(b, "\n");
 	}
 	row_text_free(&labels);
+	hist_exposition(o, r, openmetrics, b);
 }
 
 static void prom_round(const struct out *o, const struct round *r, struct buf *b)

@@ -38,6 +38,10 @@ static int check_exposition(const struct probe *p, const struct options *opt)
 
 static int check_fit(const struct probe *p, const struct options *opt)
 {
+	if (opt->dist && opt->format == OUT_TSV) {
+		msg_error("-D has no place in tsv; use -o table, json, prom or openmetrics");
+		return -EINVAL;
+	}
 	if (opt->format == OUT_PROM || opt->format == OUT_OPENMETRICS)
 		return check_exposition(p, opt);
 	if (!opt->write)

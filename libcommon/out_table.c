@@ -3,6 +3,7 @@
  * Tables for people. Few metrics: a row for each target, a column for each metric. Many: a row for each metric, target
  * by target. Rows that say nothing but zero are left out.
  */
+#include "out_hist.h"
 #include "out_table.h"
 
 #include <inttypes.h>
@@ -220,6 +221,7 @@ static void table_round(const struct out *o, const struct round *r, struct buf *
 		else
 			long_rows(&v);
 		screen_print(o, &v.t, b);
+		hist_table(o, r, b);
 	} else {
 		b->failed = true;
 	}

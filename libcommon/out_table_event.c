@@ -108,7 +108,7 @@ void table_event(const struct out *o, const struct target *target, const struct 
 
 	event_columns(o, &t);
 	screen_row(o, &t, ts);
-	table_str(&t, out_probe(o)->events[h.type].name);
+	table_str(&t, event_name(o, &h));
 	table_str(&t, target->namespace);
 	table_str(&t, target->pod);
 	for (size_t i = 0; fields && fields[i].name; i++)

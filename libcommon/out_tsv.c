@@ -174,7 +174,7 @@ static void tsv_event(const struct out *o, const struct target *t, const struct 
 	buf_time_utc(b, ts);
 	buf_str(b, "\t");
 	target_text(&(struct out_row){ .target = t }, b);
-	add_text(b, out_probe(o)->events[h.type].name);
+	add_text(b, event_name(o, &h));
 	buf_u64(b, h.cpu);
 	for (size_t i = 0; fields && fields[i].name; i++) {
 		if (!field_shown(o, &fields[i]))

@@ -61,6 +61,15 @@ struct metric {
 	unsigned int labels;
 };
 
+/* How values are spread: shown with -D, counted in the kernel half (hist_add). Its index is what they share. */
+struct hist {
+	const char *name; /* "latency", "queue": skoop_<probe>_<name>_seconds in an exposition */
+	const char *help;
+	enum metric_scope scope;
+	const char *label; /* what there is one histogram of: "device", "cpu"; NULL: of each target */
+	void (*label_text)(const struct kernel *k, uint64_t value, struct buf *b);
+};
+
 /* A further label of one sample, beside the target's three; a list ends with a NULL name. */
 struct label {
 	const char *name, *value;
@@ -151,6 +160,7 @@ struct probe {
 	uint64_t caps; /* their CAP_TO_MASK() bits: which one to name when the kernel refuses */
 	const char *absent; /* said, with exit 4, when the kernel has none of it: "ip_vs is not loaded" */
 	const struct metric *metrics; /* in the contract's order, ended by {} */
+	const struct hist *hists;     /* of ns, all of them */
 	const struct event *events;
 	const struct field *fields;
 	const struct reason *reasons;
