@@ -72,6 +72,13 @@ static __always_inline __u8 state_of(const struct sock *sk)
 	return BPF_CORE_READ(sk, __sk_common.skc_state);
 }
 
+static __always_inline bool is_full(const struct sock *sk)
+{
+	__u8 state = state_of(sk);
+
+	return state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV;
+}
+
 /* Who and where by the segment that came: local is where it went. A listener knows neither end. */
 static __always_inline void read_segment(struct reset *r)
 {
@@ -263,6 +270,9 @@ int tcp_send_reset(__u64 *ctx)
 
 	if (r.sk && r.skb && state_of(r.sk) == TCP_CLOSE)
 		unhold(r.sk);
+	/* Should an early kernel bring those here, too: they are told by the functions. */
+	if (reason < 0 && r.skb && !(r.sk && is_full(r.sk)))
+		return 0;
 	read_sent(&r);
 	if (is_wanted(&r))
 		tell(ctx, &r, reason);
@@ -284,9 +294,8 @@ static __always_inline int answered(void *ctx, const struct sock *sk, const stru
 				    bool v6)
 {
 	struct reset r = { .sk = sk, .skb = skb };
-	__u8 state = sk ? state_of(sk) : 0;
 
-	if (sk ? state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV : !is_local(skb, v6))
+	if (sk ? is_full(sk) : !is_local(skb, v6))
 		return 0;
 	read_sent(&r);
 	if (!r.is_rst && is_wanted(&r))

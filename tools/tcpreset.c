@@ -12,6 +12,7 @@
 #include "libcommon/probe.h"
 #include "libcommon/process.h"
 #include "libcommon/util.h"
+#include "reset_reasons.h"
 
 /* Beside a type's label: counted here, from what the kernel half left open. */
 #define DECIDED_HERE (1ULL << 32)
@@ -196,6 +197,7 @@ static const struct probe tcpreset = {
 	.metrics = metrics,
 	.events = events,
 	.fields = fields,
+	.reasons = reset_reasons,
 	.knobs = knobs,
 	.tracing = &tracing,
 	.run = bpf_probe_run,
