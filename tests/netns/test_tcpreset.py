@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """skoop-tcpreset: each way a connection is reset, provoked for real over IPv4, IPv6 and IPv4 by IPv6 sockets, compared
 field by field; what is sent is what the kernel's TcpOutRsts says, and where nothing happened nothing is seen."""
-import collections
+import contextlib
+import ctypes
 import errno
 import itertools
 import os
 import pathlib
 import select
+import signal
 import socket
 import struct
 
@@ -14,11 +16,12 @@ import pytest
 
 from exact import proc_counters, trio  # noqa: F401
 from ghost import Conn, Ghost
-from skooplib import Tracing, nstat, run, skoop, tool, values, wait_for
+from skooplib import Tracing, nstat, run, values, wait_for
 
 TCP_LINGER2, IPV6_V6ONLY = 8, 26
 # Whether this kernel says why it resets: then its tracepoint sees all that is sent, too.
 REASONS = b"SK_RST_REASON_NO_SOCKET" in pathlib.Path("/sys/kernel/btf/vmlinux").read_bytes()
+TYPES = ("nosock", "active", "process", "receive")
 SENT = ("TCPRESET_NOSOCK", "TCPRESET_ACTIVE", "TCPRESET_PROCESS")
 ME = {"pid": os.getpid(), "comm": pathlib.Path("/proc/self/comm").read_text().strip()}
 ANY = type("Any", (), {"__eq__": lambda self, other: True, "__repr__": lambda self: "ANY"})()
@@ -262,17 +265,11 @@ def linger_0(link):
 
 def connect_unspec(link):
     client, server, mine, port = link.pair()
-    address = struct.pack("H26x", socket.AF_UNSPEC)
-    assert run_connect(client, address) == 0
+    nowhere = struct.pack("H26x", socket.AF_UNSPEC)  # Python has no form for it
+    assert ctypes.CDLL(None).connect(client.fileno(), nowhere, len(nowhere)) == 0
     readable(server)
     return [link.event(link.a, "TCPRESET_ACTIVE", mine, link.b, port, "CLOSE", "TCP_STATE", **ME),
             link.event(link.b, "TCPRESET_RECEIVE", port, link.a, mine, "ESTABLISHED")]
-
-
-def run_connect(sock, address):
-    """connect() with an address that Python has no form for."""
-    import ctypes
-    return ctypes.CDLL(None).connect(sock.fileno(), address, len(address))
 
 
 def unread_data(link):
@@ -386,7 +383,7 @@ class Watched:
         self.said = self.probe.stderr()
         self.blind = not REASONS and "hook tcp_v4_send_reset: missing" in self.said
         self.sees_received = "hook tcp_receive_reset: tp_btf" not in self.said and REASONS | self.two_arguments()
-        self.shown, self.all, self.sent = 0, [], collections.Counter()
+        self.shown, self.all = 0, []
 
     @staticmethod
     def two_arguments():
@@ -438,7 +435,7 @@ class Watched:
 
     def counted(self):
         """{namespace's pod label: {type: events shown}} of all that was expected."""
-        out = {ns.pod: {"nosock": 0, "active": 0, "process": 0, "receive": 0} for ns in self.spaces}
+        out = {ns.pod: dict.fromkeys(TYPES, 0) for ns in self.spaces}
         for event in self.all:
             out[event["pod"]][event["event"].split("_")[1].lower()] += 1
         return out
@@ -456,7 +453,7 @@ def order(event):
 
 
 def totals(recs, pod):
-    return {kind: values(recs, pod, type=kind)["kubeskoop_tcpreset_total"] for kind in ("nosock", "active", "process", "receive")}
+    return {kind: values(recs, pod, type=kind)["kubeskoop_tcpreset_total"] for kind in TYPES}
 
 
 @pytest.mark.parametrize("hooks", ["", "kprobe,tp_btf", "tp_btf"])
@@ -483,3 +480,108 @@ def test_each_reset(net, hooks):
     for ns in watched.spaces:
         sent = sum(counted[ns.pod][kind] for kind in ("nosock", "active", "process"))
         assert sent == nstat(ns)["TcpOutRsts"] - start[ns]
+
+
+def selected(net):
+    return [w for ns in net[:3] for w in ("-n", ns.name)]
+
+
+def test_stacks(net):
+    """-K: how the kernel came there; also of a reset that was held back until it was certain."""
+    link = net[3][0]
+    with Tracing("tcpreset", "-K", *selected(net)) as probe:
+        closed_port(link), linger_0(link), reset_to_orphan_fin_wait1(link)
+        probe.wait(7)
+        recs = [r for r in probe.stop() if r["kind"] == "event"]
+    ways = {"TCPRESET_NOSOCK": "tcp_v4_rcv", "TCPRESET_ACTIVE": "inet_release", "TCPRESET_RECEIVE": "tcp_v4_do_rcv"}
+    for r in recs:
+        assert any(frame.startswith(ways[r["event"]] + "+") for frame in r["stack"]), r
+    assert sorted(r["state"] for r in recs if r["event"] == "TCPRESET_RECEIVE") == ["ESTABLISHED"] * 2 + ["FIN_WAIT1", "SYN_SENT"]
+
+
+def test_only_what_is_asked_for(net):
+    """By namespace, port and address, for events and counts alike."""
+    a, b, _, (link, *_) = net
+    port = next(ports)
+    runs = [(("-n", a.name), {"a"}), (("-n", b.name), {"b"}), ((*selected(net), "--port", port), {"a", "b"}),
+            ((*selected(net), "--port", next(ports)), set()), ((*selected(net), "--address", "10.9.0.0/30"), {"a", "b"}),
+            ((*selected(net), "--address", "10.9.0.8/29"), set()), ((*selected(net), "--address", "fd00:9::/64"), set())]
+    with contextlib.ExitStack() as stack:
+        everything = stack.enter_context(Tracing("tcpreset", *selected(net)))
+        probes = [stack.enter_context(Tracing("tcpreset", *options)) for options, _ in runs]
+        mine = refused(link, port)
+        everything.wait(2)
+        told = [probe.stop() for probe in probes]
+    for recs, (options, want) in zip(told, runs):
+        shown = [flat(r) for r in recs if r["kind"] == "event"]
+        both = {"a": (link.a, "TCPRESET_RECEIVE", mine), "b": (link.b, "TCPRESET_NOSOCK", port)}
+        assert sorted((e["netns"], e["event"], e["sport"]) for e in shown) == \
+            sorted((both[side][0].inode, *both[side][1:]) for side in want), options
+        assert sum(r["value"] for r in recs if r.get("metric") == "kubeskoop_tcpreset_total") == len(want), options
+
+
+def test_exposition(net):
+    """Each type of each namespace is there, counted without anybody who reads events."""
+    a, b, quiet, (link, *_) = net
+    with Tracing("tcpreset", *selected(net), out="prom") as probe:
+        closed_port(link), reset_to_orphan_fin_wait2(link), data_to_orphan_fin_wait2(link)
+        probe.child.terminate()
+        probe.child.wait(30)
+        lines = [line for line in probe.stdout().splitlines() if line.startswith("kubeskoop_tcpreset_total{")]
+    want = {a: (0, 1, 0, 2), b: (1, 0, 1, 1), quiet: (0, 0, 0, 0)}
+    have = {(ns, kind): int(line.split()[-1]) for ns in want for kind in TYPES
+            for line in lines if f'target_pod="{ns.pod}"' in line and f'type="{kind}"' in line}
+    assert have == {(ns, kind): n for ns, counts in want.items()
+                    for kind, n in zip(TYPES, counts)}
+    assert len(lines) == len(have)
+
+
+def orphans(link, n):
+    """Connections of the ghost that b has closed and waits on; the ghost has not acknowledged it."""
+    server, conns = link.listen(), []
+    for _ in range(n):
+        conns.append(link.ghost.connect(server.getsockname()[1]))
+        server.accept()[0].close()
+        conns[-1].expect("FA")
+    return conns
+
+
+@pytest.mark.parametrize("hooks", ["", "tp_btf"])
+def test_received_or_made_up_in_bulk(net, hooks):
+    """Resets that came and resets that the kernel makes up, in turns and fast: each is told once, as what it is."""
+    link, n = net[3][0], 100
+    before = proc_counters(link.b)["TcpOutRsts"]
+    conns = orphans(link, 2 * n)
+    with Tracing("tcpreset", *selected(net), *(["--hooks", hooks] if hooks else [])) as probe:
+        for i, conn in enumerate(conns):
+            if i % 2:
+                conn.send("R", seq=conn.seq)
+            else:
+                conn.send("PA", b"more")
+        for conn in conns[::2]:
+            conn.expect("R")
+        probe.wait(2 * n)
+        recs = probe.stop()
+    shown = sorted((r["event"], r["state"], r["dport"]) for r in recs if r["kind"] == "event")
+    assert shown == sorted([("TCPRESET_PROCESS", "CLOSE", c.sport) for c in conns[::2]] +
+                           [("TCPRESET_RECEIVE", "FIN_WAIT1", c.sport) for c in conns[1::2]])
+    assert totals(recs, link.b.pod) == {"nosock": 0, "active": 0, "process": n, "receive": n}
+    assert proc_counters(link.b)["TcpOutRsts"] == before + n
+
+
+def test_more_than_can_be_shown(net):
+    """With hardly any buffer: what was shown and what was lost are what was counted, and that is what was sent."""
+    link, n = net[3][0], 2000
+    before = proc_counters(link.b)["TcpOutRsts"]
+    conn = Conn(link.ghost, next(Ghost.ports), next(ports))
+    with Tracing("tcpreset", *selected(net), "--buffer", 4) as probe:
+        probe.child.send_signal(signal.SIGSTOP)
+        for _ in range(n):
+            conn.send("A", ack=1)
+        wait_for(lambda: proc_counters(link.b)["TcpOutRsts"] == before + n, what="all answers")
+        probe.child.send_signal(signal.SIGCONT)
+        recs = probe.stop()
+    shown = sum(r["kind"] == "event" for r in recs)
+    lost = sum(r["count"] for r in recs if r["kind"] == "lost")
+    assert lost > 0 and shown + lost == n
+    assert totals(recs, link.b.pod) == {"nosock": n, "active": 0, "process": 0, "receive": 0}
