@@ -279,9 +279,9 @@ bool kernel_symbol_range(struct kernel *k, const char *name, uint64_t *from, uin
 
 void kernel_each_function(struct kernel *k, kernel_function_fn fn, void *arg)
 {
-	const struct ksyms *ks = symbols(k);
+	const struct ksyms *ks = addresses(k);
 
-	for (size_t i = 0; i < ks->n; i++) {
+	for (size_t i = 0; i < ks->n && !ks->hidden; i++) {
 		const struct ksym *s = &ks->v[i];
 
 		fn(ksym_name(ks, s), ks->names + s->module, s->address,

@@ -87,7 +87,7 @@ def watch(net):
         yield t
 
 
-def check(event, ns, **want):
+def check(event, ns, stack=True, **want):
     """Who, where, and that all that is always known is known."""
     want |= {"netns": ns.inode, "verdict": "loss"}
     assert {k: event[k] for k in want} == want, event
@@ -95,7 +95,7 @@ def check(event, ns, **want):
     assert "+0x" in event["location"] and not event["location"].startswith("0x")
     assert (event["reason"] is not None) == (event["reason_code"] is not None) == REASONS
     function = event["location"].split("+")[0]
-    assert function in [frame.split("+")[0] for frame in event["stack"]], event
+    assert not stack or function in [frame.split("+")[0] for frame in event["stack"]], event
 
 
 def udp(family, port, sport, size=100, source=A, to=B, **more):
@@ -334,21 +334,20 @@ def qdisc(ns, *words):
 def test_queue(net, watch, family, kind):
     port = {"tbf": 170, "netem": 180}[kind] + family
     limits = {"tbf": ["rate", "8kbit", "burst", "1600", "limit", "2000"], "netem": ["loss", "100%"]}
-    net.a.run("ping", "-c", "1", B[family])  # its neighbour is known before
+    with net.a.socket(AF[family]) as s:  # its neighbour is known before
+        assert s.connect_ex((B[family], port)) == errno.ECONNREFUSED
     qdisc(net.a, kind, *limits[kind])
     try:
         sport = net.send(family, port, n=20, size=500)
-        events = watch.wait(1, dport=port)
-        lost = dropped(net.a, "va")
-        events = watch.wait(lost, dport=port)
+        lost = wait_for(lambda: dropped(net.a, "va"), what="drops")
+        events = watch.wait(lost, dport=port, device="va")
     finally:
         net.a.sh("tc qdisc del dev va root")
-    mine = [e for e in watch.events(dport=port) if not e["location"].startswith("pfifo")]
     for e in events:
-        # A value outside every list means that the field was not set: the location tells.
-        check(e, net.a, **udp(family, port, sport, size=500, device="va"))
+        check(e, net.a, **udp(family, port, sport, size=500))
+        # A number is in none of the kernel's lists: the field was not set, and the location tells.
         assert not REASONS or isinstance(e["reason"], int) or "QDISC" in e["reason"], e
-    assert len(events) == lost and lost == (20 if kind == "netem" else lost) and len(mine) >= lost
+    assert len(events) == lost and (lost == 20 if kind == "netem" else 10 < lost < 20)
 
 
 # ---- routes and neighbours ----
@@ -386,7 +385,8 @@ def test_silent_neighbour(net, watch, family):
     sport = net.send(family, port, to=nobody)
     events = watch.wait(3, dport=port)
     for e in events:
-        check(e, net.a, **udp(family, port, sport, to=nobody, device="va", reason=reason("NEIGH_FAILED")))
+        check(e, net.a, **udp(family, port, sport, to=nobody, device="va"))
+        assert e["reason"] == reason("NEIGH_FAILED") or e["location"].split("+")[0] in ("ndisc_error_report", "neigh_invalidate")
     assert len(events) == 3
 
 
@@ -515,25 +515,39 @@ def test_no_loss(net):
     for ns in (net.a, net.b, net.c, net.q):
         assert values(recs, ns.pod)[PREFIX + "total"] == 0
     # The other half of the proof: it saw what was freed there.
-    assert [r for r in recs if r["kind"] == "event" and r["verdict"] == "benign" and r["dport"] == 81]
+    assert [r for r in recs if r["kind"] == "event" and r["verdict"] == "benign" and r["netns"] == b.inode and
+            r["protocol"] in ("TCP", "UDP")]
 
 
 def test_accept_queue_full(net):
-    """A last acknowledgement that finds no room is lost, though one that is merely deferred is not."""
+    """The end of a handshake is lost when it finds the queue full; a SYN sent again meanwhile is not."""
+    key = "TcpExtListenOverflows"
+    rules(net.a, "table inet hold {\n chain in {\n type filter hook input priority 0\n tcp dport 5010 drop\n }\n}")
     with net.b.socket() as s, Tracing("packetloss", "-n", net.b.name, "--port", 83) as t:
         s.bind((B[4], 83))
-        s.listen(0)
-        clients = []
-        for _ in range(4):
+        s.listen(1)
+        before, clients = nstat(net.b)[key], []
+        # One waits to be accepted, one's handshake is held, one comes in by a cookie: the queue is full.
+        for port in (0, 5010, 0):
             c = net.a.socket()
+            c.bind((A[4], port))
             c.setblocking(False)
-            c.connect_ex((B[4], 83))
+            assert c.connect_ex((B[4], 83)) == errno.EINPROGRESS
             clients.append(c)
-        if nstat(net.b)["TcpExtListenOverflows"] == 0:
-            wait_for(lambda: nstat(net.b)["TcpExtListenOverflows"], what="an overflow")
-        t.stop()
+            if port == 0:
+                wait_for(lambda: c.connect_ex((B[4], 83)) in (0, errno.EISCONN), what="a handshake")
+        sent = nstat(net.a)["TcpRetransSegs"]
+        wait_for(lambda: nstat(net.a)["TcpRetransSegs"] > sent, what="a SYN sent again")
+        assert nstat(net.b)[key] == before
+        net.a.sh("nft delete table inet hold")
+        e = t.wait(1, sport=5010)[0]
+        recs = t.stop()
+        assert nstat(net.b)[key] > before
         for c in clients:
             c.close()
+    check(e, net.b, stack=False, protocol="TCP", saddr=A[4], daddr=B[4], dport=83, tcp_flags="A",
+          reason=reason("TCP_LISTEN_OVERFLOW", "NOT_SPECIFIED"))
+    assert {r["tcp_flags"] for r in recs if r["kind"] == "event"} == {"A"}
 
 
 # ---- storms ----
@@ -608,10 +622,8 @@ def test_options(net):
         net.send(4, 221, n=2)
         net.send(6, 220, n=3)
         assert five.child.wait(20) == 0
-        assert len(five.records()) == 5 or len([r for r in five.records() if r["kind"] == "event"]) == 5
-        wait_for(lambda: values([r for r in rounds.records() if r["kind"] == "metric"][-20:], net.b.pod)
-                 .get(PREFIX + "total") == 9 if False else [r for r in rounds.records() if r["kind"] == "metric" and
-                                                            r["metric"] == PREFIX + "total" and r["value"] == 9],
+        assert len([r for r in five.records() if r["kind"] == "event"]) == 5
+        wait_for(lambda: [r for r in rounds.records() if r.get("metric") == PREFIX + "total" and r["value"] == 9],
                  what="a round")
         rounds.stop()
         recs = top.stop()
