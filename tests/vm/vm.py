@@ -242,7 +242,7 @@ def payload(build, files, script):
             shutil.copy2(file, dst)
         for tree in ("tests", "tools", "bpf"):
             shutil.copytree(TOP / tree, top / tree, symlinks=True,
-                            ignore=shutil.ignore_patterns("__pycache__", "corpus", "bench"))
+                            ignore=shutil.ignore_patterns("__pycache__", "corpus"))
         (top / ".vm").mkdir()
         (top / ".vm/inside").write_text(INSIDE)
         (top / ".vm/script").write_text(script)
