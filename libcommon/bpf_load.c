@@ -275,7 +275,7 @@ static int prepare(struct bpf_run *r)
 
 	while (r->tracing->hooks[n].name)
 		n++;
-	r->hooks = calloc(n, sizeof(*r->hooks));
+	r->hooks = calloc(n + 1, sizeof(*r->hooks));
 	err = r->hooks ? open_object(r) : -ENOMEM;
 	if (err) {
 		msg_error("cannot open the BPF object: %s", strerror(-err));
