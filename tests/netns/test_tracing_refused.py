@@ -137,10 +137,10 @@ def chroot_of(folder):
 
 def test_in_a_root_without_sys(tmp_path):
     with chroot_of(tmp_path) as root:
-        done = run(["unshare", "-m", "sh", "-c", f"mount -t proc none {root}/proc && exec chroot {root} /probe"])
+        done = run(["unshare", "-m", "sh", "-c", f"mount -t proc none {root}/proc && exec unshare -R {root} /probe"])
         one_line(done, 4, "/sys/kernel/btf/vmlinux cannot be read: no sysfs is mounted on /sys here")
         # All it lacks is that file.
-        script = f"mount -t proc none {root}/proc && mount -t sysfs none {root}/sys && exec chroot {root} /probe -v -d 0.1"
+        script = f"mount -t proc none {root}/proc && mount -t sysfs none {root}/sys && exec unshare -R {root} /probe -v -d 0.1"
         (root / "sys").mkdir()
         attaches(run(["unshare", "-m", "sh", "-c", script]))
 
