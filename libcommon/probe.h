@@ -31,6 +31,7 @@ enum metric_flags {
 	M_SIGNED = 4, /* the kernel prints it signed (-1: no limit) */
 	M_DROP = 8,   /* growth is data lost or a connection refused: what --drops shows */
 	M_SELF = 32, /* about the probe itself: in tables only once it has moved; last in its list */
+	M_GAPS = 64, /* only the largest of a round show: one that was not there may have been smaller */
 	M_U32 = 16 /* the kernel counts it in 32 bits, or it is a sum of such: it goes on where they wrap */
 };
 

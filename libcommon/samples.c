@@ -256,7 +256,8 @@ static int make_deltas(struct samples *s)
 		x->has_delta = x->grown;
 		if (x->metric->type == COUNTER && !x->grown && s->was[x->row] != NO_ROW)
 			b = base_sample(&s->before, key_metric(s, x), s->was[x->row]);
-		if (!b && s->from_zero && x->metric->type == COUNTER) {
+		if (!b && !x->grown && s->from_zero && x->metric->type == COUNTER &&
+		    !(x->metric->flags & M_GAPS)) {
 			x->has_delta = true;
 			x->delta = x->value;
 		}

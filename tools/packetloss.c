@@ -481,7 +481,7 @@ static const struct metric metrics[] = {
 			       "label is location, the function that freed them. unknown: a value that nothing names",
 		      .confirm = "skoop packetloss --explain REASON" },
 	  .label = "reason", .label_text = reason_label },
-	[LOSS_COUNT] = { "count", NULL, COUNTER, "packets", "Packets dropped, by what --by names (with -C)", SCOPE_NETNS, M_ALL,
+	[LOSS_COUNT] = { "count", NULL, COUNTER, "packets", "Packets dropped, by what --by names (with -C)", SCOPE_NETNS, M_ALL | M_GAPS,
 	  .advice = { .means = "packets the kernel freed as lost, by the labels asked for; - where one has no value" } },
 	[LOSS_LOSTEVENTS] = LOST_EVENTS_METRIC,
 	{}
