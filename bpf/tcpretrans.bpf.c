@@ -78,7 +78,7 @@ static __always_inline void read_sock(struct tcpretrans_event *e, const struct s
 		e->header.known |= KNOWN(RETRANS_F_SRTT);
 }
 
-SEC("?raw_tp/tcp_retransmit_skb")
+SEC("?tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 {
 	const struct tcp_skb_cb *cb = (const void *)__builtin_preserve_access_index(&skb->cb);
@@ -122,7 +122,7 @@ int BPF_PROG(tcp_retransmit_skb, const struct sock *sk, const struct sk_buff *sk
 }
 
 /* `listener` has no peer; the request has, and the number its SYN-ACK begins with. */
-SEC("?raw_tp/tcp_retransmit_synack")
+SEC("?tp_btf/tcp_retransmit_synack")
 int BPF_PROG(tcp_retransmit_synack, const struct sock *listener, const struct request_sock *req)
 {
 	const struct tcp_request_sock *treq = (const void *)req;

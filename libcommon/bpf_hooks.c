@@ -47,8 +47,7 @@ static const char *missing(const struct bpf_run *r, const struct hook_place *pla
 
 	if (r->opt->hooks && !listed(r->opt->hooks, kind))
 		return "not among --hooks";
-	if ((!strcmp(kind, "raw_tp") || !strcmp(kind, "tp_btf")) &&
-	    kernel_tracepoint_args(r->kernel, place->target) < 0)
+	if (!strcmp(kind, "tp_btf") && kernel_tracepoint_args(r->kernel, place->target) < 0)
 		return "this kernel has no such tracepoint";
 	if ((!strcmp(kind, "fentry") || !strcmp(kind, "fexit")) &&
 	    kernel_function_args(r->kernel, place->target) < 0)

@@ -276,7 +276,9 @@ static int prepare(struct bpf_run *r)
 	while (r->tracing->hooks[n].name)
 		n++;
 	r->hooks = calloc(n + 1, sizeof(*r->hooks));
-	err = r->hooks ? open_object(r) : -ENOMEM;
+	err = r->hooks ? bpf_run_handle(r) : -ENOMEM;
+	if (!err)
+		err = open_object(r);
 	if (err) {
 		msg_error("cannot open the BPF object: %s", strerror(-err));
 		return EXIT_FAILED;
@@ -340,6 +342,7 @@ void bpf_run_unload(struct bpf_run *r)
 	if (r->types_fd >= 0)
 		close(r->types_fd);
 	r->types_fd = -1;
+	bpf_run_unhandle(r);
 	kernel_close(r->kernel);
 	r->kernel = NULL;
 }

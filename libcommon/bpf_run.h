@@ -33,6 +33,8 @@ struct stranger {
 	uint64_t due, wait; /* when to look for it again, and the time between the last two */
 };
 
+#define NHANDLERS 3
+
 struct bpf_run {
 	const struct probe *probe;
 	const struct tracing *tracing;
@@ -50,6 +52,8 @@ struct bpf_run {
 	struct bpf_object *object;
 	int types_fd; /* the kernel's types as far as the object names them, -1: not made yet */
 	struct bpf_rows *rows; /* of the present round */
+	int handlers[NHANDLERS];
+	size_t nhandlers;
 	struct hook_state *hooks;
 	size_t nhooks;
 	uint64_t lost[NLOST];     /* told so far */
@@ -74,6 +78,12 @@ void bpf_run_unload(struct bpf_run *r);
 
 int bpf_run_set_constants(struct bpf_run *r);
 int bpf_run_set_sizes(struct bpf_run *r);
+
+/* ---- bpf_attach.c ---- */
+
+/* Has libbpf ask us what tracing programs are attached to, until bpf_run_unhandle(). 0 or -errno. */
+int bpf_run_handle(struct bpf_run *r);
+void bpf_run_unhandle(struct bpf_run *r);
 
 /* ---- bpf_hooks.c ---- */
 

@@ -186,13 +186,18 @@ static uint32_t string_offset(const struct types *t, const char *name)
 	return 0;
 }
 
-const struct btf_type *types_find(const struct types *t, unsigned int kind, const char *name)
+uint32_t types_find_id(const struct types *t, unsigned int kind, const char *name)
 {
 	uint32_t offset = *name ? string_offset(t, name) : 0;
 	const struct btf_type *type = NULL;
 
-	while (offset && (type = types_next(t, type)))
+	for (uint32_t id = 1; offset && (type = types_next(t, type)); id++)
 		if (type->name_off == offset && BTF_INFO_KIND(type->info) == kind)
-			return type;
-	return NULL;
+			return id;
+	return 0;
+}
+
+const struct btf_type *types_find(const struct types *t, unsigned int kind, const char *name)
+{
+	return types_get(t, types_find_id(t, kind, name));
 }

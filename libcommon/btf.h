@@ -30,7 +30,9 @@ int types_read(struct types *t, const char *path);
 int types_parse(struct types *t, const char *data, size_t size);
 void types_free(struct types *t);
 
-/* The first type of that kind (BTF_KIND_*) and name; NULL: none. */
+/* The number of the first type of that kind (BTF_KIND_*) and name; 0: none. */
+uint32_t types_find_id(const struct types *t, unsigned int kind, const char *name);
+/* That type; NULL: none. */
 const struct btf_type *types_find(const struct types *t, unsigned int kind, const char *name);
 /* The type with that number; NULL: there is none. */
 const struct btf_type *types_get(const struct types *t, uint32_t id);

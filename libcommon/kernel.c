@@ -26,9 +26,12 @@ struct names {
 	size_t n, size;
 };
 
-struct tracepoint {
-	char *name;
-	int args;
+/* A tracepoint or function that was asked for. */
+struct place {
+	char *name; /* of its type */
+	unsigned int kind;
+	uint32_t id;
+	int args; /* -1: there is none */
 };
 
 /* What questions leave behind. */
@@ -38,8 +41,8 @@ struct memory {
 	bool ksyms_tried, hidden_told;
 	struct names *enums;
 	size_t nenums, enums_size;
-	struct tracepoint *tracepoints;
-	size_t ntracepoints, tracepoints_size;
+	struct place *places;
+	size_t nplaces, places_size;
 	char symbol[512], text[128];
 };
 
@@ -83,9 +86,9 @@ void kernel_close(struct kernel *k)
 		free(m->enums[i].type);
 	}
 	free(m->enums);
-	for (size_t i = 0; i < m->ntracepoints; i++)
-		free(m->tracepoints[i].name);
-	free(m->tracepoints);
+	for (size_t i = 0; i < m->nplaces; i++)
+		free(m->places[i].name);
+	free(m->places);
 	types_free(&m->types);
 	ksyms_free(&m->ksyms);
 	free(m);
@@ -115,45 +118,78 @@ int kernel_types_for(struct kernel *k, const void *btf, size_t size)
 
 /* ---- hooks ---- */
 
-static int tracepoint_args(const struct types *t, const char *name)
+/* A tracepoint is typedef void (*btf_trace_NAME)(void *, ...), a function has a type of its name. */
+static void place_find(struct place *p, const struct types *t)
 {
 	const struct btf_type *type;
+
+	p->args = -1;
+	p->id = t ? types_find_id(t, p->kind, p->name) : 0;
+	type = p->id ? types_get(t, types_get(t, p->id)->type) : NULL;
+	if (type && p->kind == BTF_KIND_TYPEDEF)
+		type = BTF_INFO_KIND(type->info) == BTF_KIND_PTR ? types_get(t, type->type) : NULL;
+	if (type && BTF_INFO_KIND(type->info) == BTF_KIND_FUNC_PROTO)
+		p->args = BTF_INFO_VLEN(type->info);
+	if (p->kind == BTF_KIND_TYPEDEF && p->args >= 0)
+		p->args--; /* the first is the listener's own */
+	if (p->args < 0)
+		p->id = 0;
+}
+
+/* Asked again for each program and each attempt to load: the answer is kept. NULL: out of memory. */
+static const struct place *place_of(struct kernel *k, unsigned int kind, const char *name)
+{
+	struct memory *m = k->memory;
+	struct place *p;
+
+	for (size_t i = 0; i < m->nplaces; i++)
+		if (m->places[i].kind == kind && !strcmp(m->places[i].name, name))
+			return &m->places[i];
+	if (array_grow(&m->places, &m->places_size, m->nplaces + 1))
+		return NULL;
+	p = &m->places[m->nplaces];
+	*p = (struct place){ .name = strdup(name), .kind = kind };
+	if (!p->name)
+		return NULL;
+	m->nplaces++;
+	place_find(p, types_of(k));
+	return p;
+}
+
+static const struct place *tracepoint(struct kernel *k, const char *name)
+{
 	char full[128];
 
 	snprintf(full, sizeof(full), "btf_trace_%s", name);
-	type = t ? types_find(t, BTF_KIND_TYPEDEF, full) : NULL;
-	type = type ? types_get(t, type->type) : NULL;
-	type = type && BTF_INFO_KIND(type->info) == BTF_KIND_PTR ? types_get(t, type->type) : NULL;
-	if (!type || BTF_INFO_KIND(type->info) != BTF_KIND_FUNC_PROTO || !BTF_INFO_VLEN(type->info))
-		return -1;
-	return BTF_INFO_VLEN(type->info) - 1; /* the first is the listener's own */
+	return place_of(k, BTF_KIND_TYPEDEF, full);
 }
 
-/* Asked again for each program and each attempt to load: the answer is kept. */
 int kernel_tracepoint_args(struct kernel *k, const char *name)
 {
-	struct memory *m = k->memory;
-	int args;
+	const struct place *p = tracepoint(k, name);
 
-	for (size_t i = 0; i < m->ntracepoints; i++)
-		if (!strcmp(m->tracepoints[i].name, name))
-			return m->tracepoints[i].args;
-	args = tracepoint_args(types_of(k), name);
-	if (!array_grow(&m->tracepoints, &m->tracepoints_size, m->ntracepoints + 1) &&
-	    (m->tracepoints[m->ntracepoints].name = strdup(name)))
-		m->tracepoints[m->ntracepoints++].args = args;
-	return args;
+	return p ? p->args : -1;
+}
+
+uint32_t kernel_tracepoint_id(struct kernel *k, const char *name)
+{
+	const struct place *p = tracepoint(k, name);
+
+	return p ? p->id : 0;
 }
 
 int kernel_function_args(struct kernel *k, const char *name)
 {
-	const struct types *t = types_of(k);
-	const struct btf_type *type = t ? types_find(t, BTF_KIND_FUNC, name) : NULL;
+	const struct place *p = place_of(k, BTF_KIND_FUNC, name);
 
-	type = type ? types_get(t, type->type) : NULL;
-	if (!type || BTF_INFO_KIND(type->info) != BTF_KIND_FUNC_PROTO)
-		return -1;
-	return BTF_INFO_VLEN(type->info);
+	return p ? p->args : -1;
+}
+
+uint32_t kernel_function_id(struct kernel *k, const char *name)
+{
+	const struct place *p = place_of(k, BTF_KIND_FUNC, name);
+
+	return p ? p->id : 0;
 }
 
 /* ---- enums ---- */

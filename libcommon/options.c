@@ -86,7 +86,7 @@ static const struct {
 	{ { 'e', "max-events", "N", "Stop after N events", group_run }, FOR_EVENTS },
 	{ { 't', "threshold", "DUR", "Print events past DUR (ns us ms s)", group_run }, FOR_LATENCY },
 	{ { KEY_BUFFER, "buffer", "KIB", "Size of the buffer for events, a power of two (512)", group_run }, FOR_TRACED_EVENTS },
-	{ { KEY_HOOKS, "hooks", "LIST", "Kinds of hooks to choose from: raw_tp,tp_btf,fentry,fexit,kprobe", group_run }, FOR_TRACING },
+	{ { KEY_HOOKS, "hooks", "LIST", "Kinds of hooks to choose from: tp_btf,fentry,fexit,kprobe", group_run }, FOR_TRACING },
 	{ { 'E', "exit-status", NULL, "Exit with 10 if a counter grew or an event was seen", group_run }, FOR_PROBE },
 	{ { KEY_EXPLAIN, "explain", "NAME", "What a name means: a metric, event, field or reason", group_run,
 	    .complete = "metric" }, FOR_PROBE },
@@ -273,7 +273,7 @@ static uint64_t buffer_bytes(const char *text)
 
 static const char *hook_kinds(const char *text)
 {
-	static const char *const kinds[] = { "raw_tp", "tp_btf",    "fentry", "fexit",
+	static const char *const kinds[] = { "tp_btf", "fentry",    "fexit",
 					     "kprobe", "kretprobe", NULL };
 	auto_free char *copy = strdup(text);
 	char *rest = copy;

@@ -85,12 +85,12 @@ def exists(kind, number):
 # ---- start and end ----
 
 def test_hooks_are_told_and_can_be_chosen():
-    with Tracing(PROBE, "--hooks", "kprobe,raw_tp") as t:
-        assert f"skoop-{PROBE}: hook tcp_retransmit_skb: raw_tp\n" in t.stderr()
-        assert f"skoop-{PROBE}: hook tcp_retransmit_synack: raw_tp\n" in t.stderr()
-    assert "cannot trace tcp_retransmit_skb here: raw_tp: not among --hooks\n" in \
+    with Tracing(PROBE, "--hooks", "kprobe,tp_btf") as t:
+        assert f"skoop-{PROBE}: hook tcp_retransmit_skb: tp_btf\n" in t.stderr()
+        assert f"skoop-{PROBE}: hook tcp_retransmit_synack: tp_btf\n" in t.stderr()
+    assert "cannot trace tcp_retransmit_skb here: tp_btf: not among --hooks\n" in \
         skoop(PROBE, "--hooks", "kprobe", rc=4).stderr
-    done = skoop(PROBE, "--hooks", "raw_tp,magic", rc=2)
+    done = skoop(PROBE, "--hooks", "tp_btf,magic", rc=2)
     assert done.stdout == "" and "not 'magic'" in done.stderr
 
 
