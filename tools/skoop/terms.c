@@ -109,30 +109,6 @@ static const struct event kernellatency_events[] = {
 	{}
 };
 
-static const struct metric packetloss_metrics[] = {
-	{ "total", NULL, COUNTER, "packets", "Packet dropped total count",
-	  .advice = { .means = "packets the kernel freed as lost",
-		      .normal = "some: closed ports, filters",
-		      .causes = "by drop reason",
-		      .confirm = "skoop packetloss -C: counts by reason and place" } },
-	{ "netfilter", NULL, COUNTER, "packets", "Packet dropped in `nf_hook_slow()`",
-	  .advice = { .means = "packets dropped by nftables or iptables, by NFQUEUE or by conntrack",
-		      .normal = "what your rules intend",
-		      .causes = "a rule; the conntrack table is full",
-		      .confirm = "counters of the rules; nft monitor trace; skoop conntrack",
-		      .remedy = "the rule" } },
-	{}
-};
-
-static const struct event packetloss_events[] = {
-	{ "PacketLoss",
-	  "Packet dropped",
-	  { .means = "the kernel dropped a packet",
-	    .causes = "by its reason; where the kernel names none, by the place it was freed at",
-	    .confirm = "skoop packetloss -K: with the stack" } },
-	{}
-};
-
 static const struct metric socketlatency_metrics[] = {
 	{ "read100ms", NULL, COUNTER, "samples", "Socket read latency exceeds 100ms",
 	  .advice = { .means = "reads whose oldest byte had waited more than 100 ms",
@@ -273,7 +249,6 @@ const struct term terms[] = {
 	{ "netiftxlatency", "netiftxlat", netiftxlat_metrics, netiftxlat_events },
 	{ "biolatency", "biolatency", NULL, biolatency_events },
 	{ "kernellatency", "kernellatency", kernellatency_metrics, kernellatency_events },
-	{ "packetloss", "packetloss", packetloss_metrics, packetloss_events },
 	{ "socketlatency", "socketlatency", socketlatency_metrics, socketlatency_events },
 	{ "virtcmdlatency", "virtcmdlatency", virtcmdlatency_metrics, virtcmdlatency_events },
 	{ "net_softirq", "softirq", softirq_metrics, softirq_events },
