@@ -24,6 +24,9 @@ const volatile bool label_by_place = false; /* this kernel gives no reasons */
 const volatile __u32 nplaces = 0;
 const volatile struct place places[PLACES] = {};
 
+#define has_reasons (args_kfree_skb > 2)
+#define names_sockets (args_kfree_skb > 3)
+
 /* -C: what it counts by, and how often. Nothing is thrown out of it: what finds no room is counted as lost. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -62,6 +65,7 @@ struct drop {
 	__u32 netns;
 	__u32 class;
 	bool ip;
+	bool handed; /* the socket is known by who handed it the packet */
 };
 
 /* ---- classes ---- */
@@ -111,7 +115,7 @@ static __always_inline const struct sock *sock_handed(const struct sk_buff *skb)
 	struct handing *h;
 	__u32 zero = 0;
 
-	if (args_kfree_skb > 3)
+	if (names_sockets)
 		return NULL;
 	h = bpf_map_lookup_elem(&handed, &zero);
 	return h && h->skb == (__u64)skb ? h->sk : NULL;
@@ -136,8 +140,10 @@ static __always_inline void find_owner(struct drop *d, const struct sock *rx_sk)
 
 	d->sk = rx_sk ? rx_sk : sock_of_skb(d->skb);
 	d->dev = dev_of_skb(d->skb, &d->netns);
-	if (!d->sk)
+	if (!d->sk) {
 		d->sk = sock_handed(d->skb);
+		d->handed = d->sk;
+	}
 	netns = d->sk ? netns_of_sock(d->sk) : 0;
 	if (rx_sk || !d->netns)
 		d->netns = netns;
@@ -155,9 +161,10 @@ static __always_inline bool accept_queue_full(const struct sock *listener)
 }
 
 /*
- * Whether a segment without data was handled before it was freed: what comes for a TIME_WAIT socket always is; for a
- * half-open one it is a resent SYN, a reset, or the acknowledgement that ends a handshake, which is lost only if the
- * accept queue is full. For that one the kernel names the listener, or the request.
+ * Whether a segment without data was handled before it was freed, where the kernel does not say why: what comes for a
+ * TIME_WAIT socket always is. For a half-open one it is a resent SYN, a reset, or the acknowledgement that ends a
+ * handshake, which is lost only if the accept queue is full; kernels that name sockets name its listener then. Older
+ * ones free this way all that ends a connection.
  */
 static __always_inline bool handled(const struct drop *d, const struct packet *p)
 {
@@ -170,10 +177,12 @@ static __always_inline bool handled(const struct drop *d, const struct packet *p
 	    p->l3_bytes != p->header_bytes + (offset >> 4) * 4)
 		return false;
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state == TCP_TIME_WAIT)
+		return true;
 	if (state == TCP_NEW_SYN_RECV)
 		sk = BPF_CORE_READ(sk, __sk_common.skc_listener);
-	else if (state != TCP_LISTEN)
-		return state == TCP_TIME_WAIT;
+	else if (state != TCP_LISTEN || !names_sockets)
+		return d->handed && state != TCP_LISTEN;
 	return flags & (TCPHDR_SYN | TCPHDR_RST) || !accept_queue_full(sk);
 }
 
@@ -306,7 +315,7 @@ static __always_inline void fill(struct packetloss_event *e, const struct drop *
 	e->verdict = !d->ip                    ? VERDICT_NOT_IP
 		     : d->class & CLASS_BENIGN ? VERDICT_BENIGN
 					       : VERDICT_LOSS;
-	if (args_kfree_skb > 2) {
+	if (has_reasons) {
 		e->reason = d->reason;
 		e->header.known |= KNOWN(LOSS_F_REASON) | KNOWN(LOSS_F_REASON_CODE);
 	}
@@ -327,8 +336,9 @@ int BPF_PROG(kfree_skb, const struct sk_buff *skb, const void *location)
 	const struct sock *rx_sk = NULL;
 	struct packetloss_event *e;
 	struct packet p = {};
+	__u32 class;
 
-	if (args_kfree_skb > 2) {
+	if (has_reasons) {
 		d.reason = ctx[2];
 		d.class = class_by_reason(d.reason);
 	} else {
@@ -339,10 +349,15 @@ int BPF_PROG(kfree_skb, const struct sk_buff *skb, const void *location)
 	d.ip = skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6);
 	if (!d.ip && !knob_benign)
 		return 0;
-	d.class |= class_by_place(d.location);
+	class = class_by_place(d.location);
+	/* Old kernels free there what was handled as well as what was not. */
+	if (class != CLASS_BENIGN_UNSAID)
+		d.class |= class;
+	else if (d.class & CLASS_UNSAID)
+		d.class |= CLASS_BENIGN;
 	if (d.class & CLASS_BENIGN && !knob_benign)
 		return 0;
-	if (args_kfree_skb > 3)
+	if (names_sockets)
 		rx_sk = (const struct sock *)ctx[3];
 	find_owner(&d, rx_sk);
 	if (!netns_wanted(d.netns))

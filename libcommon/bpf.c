@@ -32,22 +32,31 @@ const struct targets *bpf_run_targets(struct bpf_run *r)
 
 /* ---- events ---- */
 
-/* A stack begins with the tracing machinery; what the reader wants begins where the kernel was. */
+static bool is_machinery(const char *name)
+{
+	return !strncmp(name, "bpf_", 4) || !strncmp(name, "__bpf_", 6) ||
+	       !strncmp(name, "__traceiter_", 12) || !strncmp(name, "trace_", 6);
+}
+
+/*
+ * A stack begins with the tracing machinery, of which our own program may have no name; what the reader wants begins
+ * where the kernel was.
+ */
 static void trim_stack(struct bpf_run *r, const struct field *f, char *record)
 {
 	uint64_t frames[STACK_DEPTH];
 	size_t n = f->size / sizeof(*frames), from = 0;
+	const char *name;
 
 	if (n > STACK_DEPTH)
 		return;
 	memcpy(frames, record + f->offset, n * sizeof(*frames));
-	while (from < n && frames[from]) {
-		const char *name = kernel_function(r->kernel, frames[from]);
-
-		if (!name || (strncmp(name, "bpf_", 4) && strncmp(name, "__bpf_", 6) &&
-			      strncmp(name, "__traceiter_", 12) && strncmp(name, "trace_", 6)))
+	for (size_t i = 0; i < n && frames[i]; i++) {
+		name = kernel_function(r->kernel, frames[i]);
+		if (name && !is_machinery(name))
 			break;
-		from++;
+		if (name)
+			from = i + 1;
 	}
 	memset(record + f->offset, 0, f->size);
 	memcpy(record + f->offset, frames + from, (n - from) * sizeof(*frames));

@@ -33,20 +33,47 @@ static int add_module(struct ksyms *ks, const char *text, size_t len, uint32_t *
 	return add_name(ks, text, len, offset);
 }
 
-/* "ffffffff81000000 t name\t[module]\n": functions only. 1: taken, 0: not one, or -errno. */
+/* The number a line begins with; *end: what follows it. */
+static uint64_t hex(const char *text, const char **end)
+{
+	uint64_t value = 0;
+
+	for (;; text++) {
+		char c = *text;
+
+		if (c >= '0' && c <= '9')
+			value = value << 4 | (uint64_t)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			value = value << 4 | (uint64_t)(c - 'a' + 10);
+		else
+			break;
+	}
+	*end = text;
+	return value;
+}
+
+static bool is_function(char type)
+{
+	return type == 't' || type == 'T' || type == 'w' || type == 'W';
+}
+
+/*
+ * "ffffffff81000000 t name\t[module]\n": functions only. 1: taken, 0: not one, or -errno. There are a hundred thousand
+ * such lines, hence no library functions.
+ */
 static int add_line(struct ksyms *ks, const char *line)
 {
 	struct ksym s = { 0 };
-	const char *name, *module;
-	char *end;
-	size_t len;
+	const char *name, *module, *end;
+	size_t len = 0;
 	int err;
 
-	s.address = strtoull(line, &end, 16);
-	if (end[0] != ' ' || !end[1] || !strchr("tTwW", end[1]) || end[2] != ' ')
+	s.address = hex(line, &end);
+	if (end[0] != ' ' || !is_function(end[1]) || end[2] != ' ')
 		return 0;
 	name = end + 3;
-	len = strcspn(name, "\t\n");
+	while (name[len] && name[len] != '\t' && name[len] != '\n')
+		len++;
 	if (array_grow(&ks->v, &ks->size, ks->n + 1))
 		return -ENOMEM;
 	err = add_name(ks, name, len, &s.name);
@@ -67,6 +94,20 @@ static int by_address(const void *a, const void *b)
 	return (x->address > y->address) - (x->address < y->address);
 }
 
+/* The kernel's own stand in order, the others' behind them: only those are sorted. */
+static void sort(struct ksyms *ks)
+{
+	size_t from = 1;
+
+	while (from < ks->n && !ks->v[from].module && ks->v[from].address >= ks->v[from - 1].address)
+		from++;
+	if (from >= ks->n)
+		return;
+	qsort(ks->v + from, ks->n - from, sizeof(*ks->v), by_address);
+	if (ks->v[from].address < ks->v[from - 1].address)
+		qsort(ks->v, ks->n, sizeof(*ks->v), by_address);
+}
+
 int ksyms_read(struct ksyms *ks, const char *path)
 {
 	auto_fclose FILE *f = fopen(path, "re");
@@ -81,8 +122,8 @@ int ksyms_read(struct ksyms *ks, const char *path)
 	err = add_name(ks, "", 0, &empty); /* offset 0 is nobody's name */
 	while (err >= 0 && getline(&line, &size, f) > 0)
 		err = add_line(ks, line);
-	if (err >= 0 && ks->n)
-		qsort(ks->v, ks->n, sizeof(*ks->v), by_address);
+	if (err >= 0)
+		sort(ks);
 	if (err >= 0 && !ks->n)
 		err = -EBADMSG;
 	ks->hidden = ks->n && !ks->v[ks->n - 1].address;

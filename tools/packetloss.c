@@ -164,6 +164,7 @@ static const struct known_place {
 	const char *name;
 	uint8_t class;
 } functions[] = {
+	{ "icmpv6_rcv", CLASS_BENIGN_UNSAID }, /* up to 6.1 also what was handled */
 	{ "inet_sock_destruct", CLASS_BENIGN },
 	{ "ip6_mc_input", CLASS_BENIGN }, /* of a group that nobody here has joined */
 	{ "nf_hook_slow", CLASS_NETFILTER },
@@ -199,7 +200,8 @@ struct places {
 	struct place v[PLACES];
 	uint32_t n;
 	bool by_module, full;
-	size_t functions; /* seen in all */
+	bool letters[256]; /* that a function's name may begin with */
+	size_t functions;  /* seen in all */
 };
 
 /* A function's parts that the compiler moved elsewhere are called name.cold, name.part.0… */
@@ -215,10 +217,12 @@ static int place_order(const void *name, const void *row)
 static void add_place(const char *name, const char *module, uint64_t from, uint64_t to, void *arg)
 {
 	struct places *p = arg;
-	const struct known_place *found = bsearch(name, functions, ARRAY_SIZE(functions),
-						  sizeof(*functions), place_order);
+	const struct known_place *found = NULL;
 
 	p->functions++;
+	if (p->letters[(unsigned char)*name]) /* a hundred thousand come by */
+		found = bsearch(name, functions, ARRAY_SIZE(functions), sizeof(*functions),
+				place_order);
 	if (!found && *module && p->by_module)
 		found = bsearch(module, modules, ARRAY_SIZE(modules), sizeof(*modules), place_order);
 	if (!found || from == to)
@@ -238,6 +242,8 @@ static int set_places(struct bpf_run *r)
 	uint64_t value;
 	int err;
 
+	for (size_t i = 0; i < ARRAY_SIZE(functions); i++)
+		p.letters[(unsigned char)*functions[i].name] = true;
 	p.by_module = !kernel_enum_value(k, drop_enum, "SKB_DROP_REASON_NETFILTER_DROP", &value);
 	kernel_each_function(k, add_place, &p);
 	if (!p.functions)
