@@ -188,6 +188,13 @@ static __always_inline bool handled(const struct drop *d, const struct packet *p
 
 /* ---- counting ---- */
 
+static __always_inline __u8 verdict_of(const struct drop *d)
+{
+	if (!d->ip)
+		return VERDICT_NOT_IP;
+	return d->class & CLASS_BENIGN ? VERDICT_BENIGN : VERDICT_LOSS;
+}
+
 static __always_inline void count_loss(const struct drop *d)
 {
 	__u32 metric = d->class & CLASS_NETFILTER ? LOSS_NETFILTER : LOSS_BYREASON;
@@ -235,6 +242,10 @@ static __always_inline void count_by_key(const struct drop *d, const struct pack
 	if (count_by & BY_DEVICE && dev) {
 		BPF_CORE_READ_INTO(&key.device, dev, name);
 		key.known |= BY_DEVICE;
+	}
+	if (count_by & BY_VERDICT) {
+		key.verdict = verdict_of(d);
+		key.known |= BY_VERDICT;
 	}
 	key_tuple(&key, &p->tuple, p->known);
 	n = bpf_map_lookup_elem(&losses, &key);
@@ -312,9 +323,7 @@ static __always_inline void fill(struct packetloss_event *e, const struct drop *
 	e->location = d->location;
 	e->len = length_of(skb, p);
 	e->mark = skb->mark;
-	e->verdict = !d->ip                    ? VERDICT_NOT_IP
-		     : d->class & CLASS_BENIGN ? VERDICT_BENIGN
-					       : VERDICT_LOSS;
+	e->verdict = verdict_of(d);
 	if (has_reasons) {
 		e->reason = d->reason;
 		e->header.known |= KNOWN(LOSS_F_REASON) | KNOWN(LOSS_F_REASON_CODE);
@@ -372,11 +381,10 @@ int BPF_PROG(kfree_skb, const struct sk_buff *skb, const void *location)
 	}
 	if (!tuple_wanted(&p.tuple, p.known))
 		return 0;
-	if (d.ip && !(d.class & CLASS_BENIGN)) {
+	if (verdict_of(&d) == VERDICT_LOSS)
 		count_loss(&d);
-		if (knob_count)
-			count_by_key(&d, &p);
-	}
+	if (knob_count)
+		count_by_key(&d, &p);
 	if (!with_events || !rate_allows() || !event_reserve_stack(e))
 		return 0;
 	fill(e, &d, &p);

@@ -44,6 +44,7 @@ enum {
 	BY_DADDR = 32,
 	BY_DPORT = 64,
 	BY_DEVICE = 128,
+	BY_VERDICT = 256,
 	BY_TUPLE = BY_PROTOCOL | BY_SADDR | BY_SPORT | BY_DADDR | BY_DPORT
 };
 
@@ -53,8 +54,8 @@ struct loss_key {
 	__u32 netns;
 	__u32 reason;
 	char device[16];
-	__u32 known; /* which of BY_* have a value */
-	__u32 pad;
+	__u32 known;   /* which of BY_* have a value */
+	__u32 verdict; /* VERDICT_* */
 };
 
 _Static_assert(sizeof(struct loss_key) == 80, "the halves must agree");

@@ -326,8 +326,18 @@ static int add_losses(struct bpf_run *r, const void *key, uint64_t value, void *
 	return err;
 }
 
-static const char *const by_names[] = { "reason", "location", "protocol", "saddr",
-					"sport",  "daddr",    "dport",    "device" };
+static const char *verdict_name(const struct kernel *k, uint64_t value)
+{
+	static const char *const verdicts[] = {
+		[VERDICT_LOSS] = "loss", [VERDICT_BENIGN] = "benign", [VERDICT_NOT_IP] = "not-ip"
+	};
+
+	(void)k;
+	return value < ARRAY_SIZE(verdicts) ? verdicts[value] : NULL;
+}
+
+static const char *const by_names[] = { "reason", "location", "protocol", "saddr",  "sport",
+					"daddr",  "dport",    "device",   "verdict" };
 
 /* The text of the key's part that stands at bit i of BY_*. */
 static void key_text(struct kernel *k, const struct loss_key *key, size_t i, struct buf *b)
@@ -348,6 +358,7 @@ static void key_text(struct kernel *k, const struct loss_key *key, size_t i, str
 	case BY_DADDR: buf_address(b, key->tuple.daddr); break;
 	case BY_DPORT: buf_u64(b, key->tuple.dport); break;
 	case BY_DEVICE: buf_add(b, key->device, strnlen(key->device, sizeof(key->device))); break;
+	case BY_VERDICT: buf_str(b, verdict_name(k, key->verdict)); break;
 	}
 }
 
@@ -427,15 +438,18 @@ static int check(const struct options *opt)
 		msg_error("--%s goes with --count", opts.by ? "by" : "top");
 		return -EINVAL;
 	}
-	if (opts.count && (opt->max_events || opts.rate_limit || opt->stack || opts.benign)) {
+	if (opts.count && (opt->max_events || opts.rate_limit || opt->stack)) {
 		msg_error("--count shows no events: --%s does not go with it",
 			  opt->max_events   ? "max-events"
 			  : opts.rate_limit ? "rate-limit"
-			  : opt->stack      ? "stack"
-					    : "benign");
+					    : "stack");
 		return -EINVAL;
 	}
-	return opts.by ? parse_by(opts.by) : 0;
+	if (opts.by && parse_by(opts.by))
+		return -EINVAL;
+	if (opts.benign)
+		opts.count_by |= BY_VERDICT;
+	return 0;
 }
 
 /* ---- fields ---- */
@@ -457,16 +471,6 @@ static const char *icmp_name(const struct kernel *k, uint64_t value)
 {
 	return k ? kernel_text(k, "%u/%u", (unsigned int)(value >> 8), (unsigned int)(value & 0xff))
 		 : NULL;
-}
-
-static const char *verdict_name(const struct kernel *k, uint64_t value)
-{
-	static const char *const verdicts[] = {
-		[VERDICT_LOSS] = "loss", [VERDICT_BENIGN] = "benign", [VERDICT_NOT_IP] = "not-ip"
-	};
-
-	(void)k;
-	return value < ARRAY_SIZE(verdicts) ? verdicts[value] : NULL;
 }
 
 /* clang-format off */

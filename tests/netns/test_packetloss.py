@@ -551,6 +551,30 @@ def test_accept_queue_full(net):
     assert {r["tcp_flags"] for r in recs if r["kind"] == "event"} == {"A"}
 
 
+def test_benign_counts(net):
+    """What is no loss is counted only where it is asked for, and apart from losses."""
+    with Tracing("packetloss", "-C", "--benign", "--by", "protocol,dport") as t:
+        for family in FAMILIES:
+            u = net.b.socket(AF[family], socket.SOCK_DGRAM)
+            u.bind((B[family], 84))
+            net.send(family, 84, n=4)
+            wait_for(lambda: any(line.split()[1:2] != ["0"] for line in net.b.run("ss", "-uanH").stdout.splitlines()),
+                     what="datagrams unread")
+            u.close()
+            net.send(family, 85, n=2)
+        wait_for(lambda: nstat(net.b)["Udp6NoPorts"], what="the last packet")
+        recs = t.stop()
+    counts = collections.Counter()
+    for r in recs:
+        if r["metric"] == PREFIX + "count":
+            counts[r["labels"]["protocol"], r["labels"]["dport"], r["labels"]["verdict"]] += r["value"]
+    assert counts["UDP", "84", "benign"] == 8 and counts["UDP", "85", "loss"] == 4
+    assert not counts["UDP", "84", "loss"] and not counts["UDP", "85", "benign"]
+    assert values(recs, net.b.pod)[PREFIX + "total"] == sum(
+        r["value"] for r in recs if r["metric"] == PREFIX + "count" and r["netns"] == net.b.inode and
+        r["labels"]["verdict"] == "loss")
+
+
 # ---- storms ----
 
 FLOOD = """
