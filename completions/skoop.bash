@@ -11,8 +11,8 @@ _skoop_ask()
 
 _skoop_probes()
 {
-	printf '%s ' conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpretrans tcpsummary \
-		udp
+	printf '%s ' conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpreset tcpretrans \
+		tcpsummary udp
 }
 
 _skoop_commands()
@@ -25,27 +25,32 @@ _skoop_options()
 {
 	case $1 in
 	conntrack | fd | io | ip | ipvs | netdev | \
-		qdisc | sock | softnet | tcp | tcpext | tcpretrans | \
-		tcpsummary | udp | run | list | explain | doctor | \
-		help)
+		qdisc | sock | softnet | tcp | tcpext | tcpreset | \
+		tcpretrans | tcpsummary | udp | run | list | explain | \
+		doctor | help)
 		echo '-h --help'
 		;;
 	esac
 	case $1 in
 	skoop | conntrack | fd | io | ip | ipvs | \
 		netdev | qdisc | sock | softnet | tcp | tcpext | \
-		tcpretrans | tcpsummary | udp | run)
+		tcpreset | tcpretrans | tcpsummary | udp | run)
 		echo '-V --version'
 		;;
 	esac
 	case $1 in
 	conntrack | fd | io | ip | ipvs | netdev | \
-		qdisc | sock | softnet | tcp | tcpext | tcpretrans | \
-		tcpsummary | udp | run)
+		qdisc | sock | softnet | tcp | tcpext | tcpreset | \
+		tcpretrans | tcpsummary | udp | run)
 		echo '-n --netns -p --pid -c --container -P --pod --host -A --all --procfs --sysfs
 		--rootfs --pod-logs --host-netns --node -o --output -j --json -w --write -z
 		--zeros -H --no-header -T --timestamp --color -d --duration -E --exit-status
 		--explain -v --verbose -q --quiet'
+		;;
+	esac
+	case $1 in
+	tcpreset | tcpretrans | run)
+		echo '--address --port -K --stack -e --max-events --buffer --hooks'
 		;;
 	esac
 	case $1 in
@@ -81,11 +86,6 @@ _skoop_options()
 	case $1 in
 	tcpext | run)
 		echo '--drops'
-		;;
-	esac
-	case $1 in
-	tcpretrans | run)
-		echo '--address --port -K --stack -e --max-events --buffer --hooks'
 		;;
 	esac
 	case $1 in
@@ -287,4 +287,5 @@ _skoop()
 	fi
 }
 complete -F _skoop skoop skoop-conntrack skoop-fd skoop-io skoop-ip skoop-ipvs skoop-netdev skoop-qdisc skoop-sock \
-	skoop-softnet skoop-tcp skoop-tcpext skoop-tcpretrans skoop-tcpsummary skoop-udp
+	skoop-softnet skoop-tcp skoop-tcpext skoop-tcpreset skoop-tcpretrans skoop-tcpsummary \
+	skoop-udp
