@@ -283,17 +283,21 @@ static __always_inline bool has_ports(__u8 protocol)
 	       protocol == IPPROTO_UDPLITE || protocol == IPPROTO_DCCP;
 }
 
-/* Reads the packet's own direction from the IP header at l3. 0, or -1: that is no IP header. */
+/*
+ * Reads the packet's own direction from the IP header at l3. 0, or -1: that is no IP header. One read fetches all of most
+ * packets' headers; what it may fetch behind the packet is memory of the same buffer, and not looked at.
+ */
 static __always_inline int packet_read_at(const __u8 *l3, struct packet *p)
 {
 	union {
 		struct iphdr v4;
 		struct ipv6hdr v6;
+		__be16 words[(sizeof(struct ipv6hdr) + 4) / 2];
 	} ip;
 	__be16 ports[2];
 
 	__builtin_memset(p, 0, sizeof(*p));
-	if (bpf_probe_read_kernel(&ip, sizeof(ip.v4), l3))
+	if (bpf_probe_read_kernel(&ip, sizeof(ip), l3))
 		return -1;
 	p->l3 = l3;
 	if (ip.v4.version == 4 && ip.v4.ihl >= 5) {
@@ -304,7 +308,7 @@ static __always_inline int packet_read_at(const __u8 *l3, struct packet *p)
 		p->header_bytes = ip.v4.ihl * 4;
 		if (!(ip.v4.frag_off & bpf_htons(0x1fff)))
 			p->l4 = l3 + p->header_bytes;
-	} else if (ip.v4.version == 6 && !bpf_probe_read_kernel(&ip, sizeof(ip.v6), l3)) {
+	} else if (ip.v4.version == 6) {
 		__builtin_memcpy(p->tuple.saddr, &ip.v6.saddr, 16);
 		__builtin_memcpy(p->tuple.daddr, &ip.v6.daddr, 16);
 		p->l3_bytes = bpf_ntohs(ip.v6.payload_len);
@@ -316,8 +320,13 @@ static __always_inline int packet_read_at(const __u8 *l3, struct packet *p)
 		return -1;
 	}
 	p->known = KNOWN_ADDRESSES;
-	if (p->l4 && has_ports(p->tuple.protocol) &&
-	    !bpf_probe_read_kernel(ports, sizeof(ports), p->l4)) {
+	if (p->l4 && has_ports(p->tuple.protocol)) {
+		if (p->header_bytes == sizeof(ip.v4))
+			__builtin_memcpy(ports, &ip.words[sizeof(ip.v4) / 2], sizeof(ports));
+		else if (p->header_bytes == sizeof(ip.v6))
+			__builtin_memcpy(ports, &ip.words[sizeof(ip.v6) / 2], sizeof(ports));
+		else if (bpf_probe_read_kernel(ports, sizeof(ports), p->l4))
+			return 0;
 		p->tuple.sport = bpf_ntohs(ports[0]);
 		p->tuple.dport = bpf_ntohs(ports[1]);
 		p->known |= KNOWN_PORTS;
