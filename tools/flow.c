@@ -347,7 +347,8 @@ static int collect(struct bpf_run *r, struct out *o)
 		msg_error("flows: %s", strerror(-err));
 		return err;
 	}
-	flows_merge(fs);
+	if (!ranked || state.ended.n)
+		flows_merge(fs);
 	if (ranked) {
 		flows_rank(fs);
 		out_in_order(o);

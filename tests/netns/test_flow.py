@@ -173,7 +173,7 @@ def test_segments_one_by_one(ab):
         assert {row.device for row in mine} == {dev}
         assert total({row: n for row, n in mine.items() if row.saddr in own}) == sent
         assert total({row: n for row, n in mine.items() if row.saddr not in own}) == received
-        assert sent.packets > 100
+        assert sent.packets > 10 and received.packets > 10
 
 
 def test_udp_counts_to_the_packet(ab):
@@ -307,32 +307,31 @@ def tunnels(a, b, kind):
         ns.sh(f"ip addr add 10.7.0.{local}/24 dev tn; ip link set tn up")
 
 
-@pytest.mark.parametrize("kind", ["ipip {ends}", "vxlan id 7 dstport 4789 {ends}", "gre {ends}"])
-def test_tunnels_inside_and_outside(ab, kind):
-    """Each device has the packets it passes: merged ones inside and outside, with their headers a segment each."""
+@pytest.mark.parametrize("kind, around", [("ipip {ends}", 20), ("vxlan id 7 dstport 4789 {ends}", 20 + 8 + 8 + 14),
+                                          ("gre {ends}", 24)])
+def test_tunnels_inside_and_outside(ab, kind, around):
+    """Each device has the packets it passes, merged ones too: outside, every segment has the headers of both."""
     a, b, _ = ab
     without_ipv6(a, b)
     tunnels(a, b, kind)
-    if kind.startswith("vxlan"):
-        for ns, other in ((a, b), (b, a)):
+    ethernet = kind.startswith("vxlan")
+    for ns, dev, other in ((a, "va", b), (b, "vb", a)):
+        if ethernet:
             mac = json.loads(other.run("ip", "-j", "link", "show", "tn").stdout)[0]["address"]
-            host = 2 if ns is a else 1
-            ns.sh(f"ip neigh replace 10.7.0.{host} lladdr {mac} dev tn nud permanent")
-    for ns, dev in ((a, "va"), (b, "vb")):
-        for name in (dev, "tn"):
-            ns.sh(f"tc qdisc add dev {name} root pfifo limit 10000")
+            ns.sh(f"ip neigh replace 10.7.0.{2 if ns is a else 1} lladdr {mac} dev tn nud permanent")
+        ns.sh("tc qdisc add dev tn root pfifo limit 10000")
     with Tracing("flow", "--all-devices", *here(a, b)) as t:
-        before = qdisc(a, "va"), qdisc(a, "tn")
+        before = qdisc(a, "tn")
         transfer(a, b, "10.7.0.2", 2_000_000)
-        after = qdisc(a, "va"), qdisc(a, "tn")
+        inner = less(qdisc(a, "tn"), before)
         flows = rows(t.stop())
-    outer, inner = [less(*pair) for pair in zip(after, before)]
-    if not kind.startswith("vxlan"):  # no Ethernet header inside
+    if not ethernet:
         inner = Count(inner.bytes + 14 * inner.packets, inner.packets)
     for ns, dev in ((a, "va"), (b, "vb")):
-        assert total(flows, pod=ns.pod, device=dev, saddr="10.9.0.1") == outer
         assert total(flows, pod=ns.pod, device="tn", saddr="10.7.0.1") == inner
-    assert inner.packets == outer.packets and inner.bytes > 2_000_000
+        assert total(flows, pod=ns.pod, device=dev, saddr="10.9.0.1") == \
+            (inner.bytes + around * inner.packets, inner.packets)
+    assert inner.bytes > 2_000_000
 
 
 def test_a_bridge_counts_once(ab):
