@@ -477,6 +477,8 @@ void options_parse(int argc, char **argv, const struct probe *p, struct options 
 		exit(EXIT_FAILED);
 	}
 	msg_level_set(opt->verbosity);
+	if (opt->framed)
+		msg_mark_verbose();
 	check(p, opt);
 }
 

@@ -85,7 +85,8 @@ const struct probe *out_probe(const struct out *o);
  * 0 or -errno after one msg_error (-EINVAL: the options do not fit, EXIT_USAGE).
  * With --framed a line that begins with a form feed is not data. The first is "skoop stream" where events come as they
  * happen, "skoop rounds" where there are rounds only. After it, a form feed alone ends a round, one with text is the
- * header (of a table or TSV) of what follows; and there may be several expositions, one a round.
+ * header (of a table or TSV) of what follows; and there may be several expositions, one a round. On stderr, what is only
+ * said with -v begins with a form feed, too.
  */
 int out_open(const struct probe *p, const struct options *opt, struct out **o);
 /* Starts a round: its time, its targets (which must live until the next round or out_close). */

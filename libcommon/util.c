@@ -108,6 +108,7 @@ int parse_seconds(const char *str, uint64_t *ns)
 
 static const char *msg_program = "skoop";
 static enum msg_level msg_level;
+static const char *msg_verbose_mark = "";
 
 void msg_init(const char *program)
 {
@@ -119,10 +120,16 @@ void msg_level_set(enum msg_level level)
 	msg_level = level;
 }
 
-__attribute__((format(printf, 1, 0))) static void msg_write(const char *fmt, va_list ap)
+void msg_mark_verbose(void)
+{
+	msg_verbose_mark = "\f";
+}
+
+__attribute__((format(printf, 2, 0))) static void msg_write(const char *mark, const char *fmt,
+							    va_list ap)
 {
 	char line[1024];
-	int n = snprintf(line, sizeof(line), "%s: ", msg_program);
+	int n = snprintf(line, sizeof(line), "%s%s: ", mark, msg_program);
 	size_t len = (size_t)n;
 
 	n = vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
@@ -131,7 +138,7 @@ __attribute__((format(printf, 1, 0))) static void msg_write(const char *fmt, va_
 	len += (size_t)n;
 	if (len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = strlen(mark); i < len; i++)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
 	line[len++] = '\n';
@@ -144,7 +151,7 @@ void msg_error(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	msg_write(fmt, ap);
+	msg_write("", fmt, ap);
 	va_end(ap);
 }
 
@@ -155,7 +162,7 @@ void msg_warn(const char *fmt, ...)
 	if (msg_level <= MSG_QUIET)
 		return;
 	va_start(ap, fmt);
-	msg_write(fmt, ap);
+	msg_write("", fmt, ap);
 	va_end(ap);
 }
 
@@ -166,7 +173,7 @@ void msg_verbose(const char *fmt, ...)
 	if (msg_level < MSG_VERBOSE)
 		return;
 	va_start(ap, fmt);
-	msg_write(fmt, ap);
+	msg_write(msg_verbose_mark, fmt, ap);
 	va_end(ap);
 }
 

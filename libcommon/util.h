@@ -45,11 +45,13 @@ int parse_seconds(const char *str, uint64_t *ns);
 
 /*
  * Messages: one line on stderr, "PROGRAM: text", written at once; control bytes are shown as '?'.
- * msg_error is always shown; msg_warn not with -q; msg_verbose only with -v.
+ * msg_error is always shown; msg_warn not with -q; msg_verbose only with -v. For a program that reads them, lines of the
+ * latter begin with a form feed after msg_mark_verbose().
  */
 enum msg_level { MSG_QUIET = -1, MSG_NORMAL = 0, MSG_VERBOSE = 1 };
 void msg_init(const char *program);
 void msg_level_set(enum msg_level level);
+void msg_mark_verbose(void);
 void msg_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void msg_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void msg_verbose(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
