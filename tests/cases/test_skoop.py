@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from skooplib import BUILD, FIXTURES, run, skoop, tool, wait_for
+from skooplib import BUILD, FIXTURES, NOBODY, run, skoop, tool, wait_for
 
 COMMON = [("o", "output", "FORMAT", "table json prom openmetrics tsv"), ("j", "json", "", ""), ("w", "write", "FILE", ""),
           ("H", "no-header", "", ""), ("d", "duration", "SECS", ""), ("q", "quiet", "", ""), ("", "color", "WHEN", ""),
@@ -49,12 +49,12 @@ class House:
                           f"{shlex.quote(str(text))}; done\n{greeting if greets else ''}\n{body}\n")
         script.chmod(0o755)
 
-    def says(self, name, lines, after="", **kw):
+    def says(self, name, lines, after="", before="", **kw):
         """A probe that prints these lines and ends."""
         text = self.path / f".{name}.lines"
         text.write_text("".join(line + "\n" for line in lines))
         kw.setdefault("metrics", ["m"])
-        self.add(name, f"cat {shlex.quote(str(text))}\n{after}", **kw)
+        self.add(name, f"{before}\ncat {shlex.quote(str(text))}\n{after}", **kw)
 
     def __call__(self, *args, rc=0, **kw):
         done = run([self.path / "skoop", *args], env=kw.pop("env", self.env), **kw)
@@ -828,19 +828,52 @@ def test_doctor_says_what_each_lacks(house):
     house.add("lacking", "echo 'skoop-lacking: no such module' >&2; exit 4", metrics=["m"])
     house.add("crashing", "kill -SEGV $$", metrics=["m"])
     house.add("mute", "exit 9", metrics=["m"])
-    house.add("tracing", '[ "$*" = "-o json -d 0.5" ]', metrics=["m"], events=["E"])
+    house.add("telling", '[ "$*" = "-o json -d 0.5" ]', metrics=["m"], events=["E"])
     done = house("doctor", "-j", rc=1)
     recs = [json.loads(line) for line in done.stdout.splitlines()]
     got = {r["probe"]: (r["status"], r["series"], r["targets"], r["says"]) for r in recs if r["kind"] == "check"}
-    assert got == {"good": ("ok", 3, 2, "read over netlink"), "tracing": ("ok", 0, 0, ""),
+    assert got == {"good": ("ok", 3, 2, "read over netlink"), "telling": ("ok", 0, 0, ""),
                    "refused": ("no privilege", 0, 0, "missing CAP_X; needs CAP_X: to read it"),
                    "lacking": ("not supported", 0, 0, "no such module"),
                    "crashing": ("failed", 0, 0, "killed by SIGSEGV"), "mute": ("failed", 0, 0, "exit 9 without a word")}
     assert done.stderr == ""
     facts = {r["fact"]: r["says"] for r in recs if r["kind"] == "fact"}
     assert facts["kernel"].split()[1] == os.uname().release
-    assert set(facts) == {"kernel", "cgroup", "processes", "capabilities", "pod names", "security", "btf", "tracefs"}
+    assert set(facts) == {"kernel", "cgroup", "processes", "capabilities", "pod names", "security", "btf", "tracefs",
+                          "bpf", "symbols", "kprobes", "fentry"}
     assert all(facts.values())
+    assert all(r["hooks"] == [] and r["mode"] is None for r in recs if r["kind"] == "check")
+
+
+TRACER = """[ "$*" = "--framed -v -o json -d 0.5" ] || exit 9
+printf '\\fskoop-x: libbpf: prog y: BEGIN\\n\\fskoop-x: 0: (b7) r0 = 0\\n' >&2
+printf '\\fskoop-x: hook a: tp_btf\\n\\fskoop-x: hook b: kprobe (fentry: Operation not permitted; fexit: no such place)\\n' >&2
+printf '\\fskoop-x: hook c: not needed\\n\\fskoop-x: hook d: missing (kprobe: this kernel has no such function)\\n' >&2
+printf '\\fskoop-x: not seen: dark matter\\n\\fskoop-x: attached\\nskoop-x: reduced mode dim: cannot trace d\\n' >&2
+"""
+
+
+def test_doctor_tells_the_hooks_of_those_that_trace(house):
+    reduced = metric("dim", 1).replace('"probe"', '"mode":"dim","probe"')
+    house.says("x", [reduced], before=TRACER, source="eBPF")
+    house.says("y", [metric("y", 1)], before=TRACER, source="eBPF", after="echo skoop-y: not allowed: missing CAP_BPF >&2; exit 3")
+    done = house("doctor", "-j", rc=3)
+    x, y = [r for r in map(json.loads, done.stdout.splitlines()) if r["kind"] == "check"]
+    assert (x["status"], x["mode"], x["says"]) == ("reduced", "dim", "reduced mode dim: cannot trace d")
+    assert x["hooks"] == [
+        {"hook": "a", "by": "tp_btf", "needed": True, "refused": None},
+        {"hook": "b", "by": "kprobe", "needed": True, "refused": "fentry: Operation not permitted; fexit: no such place"},
+        {"hook": "c", "by": None, "needed": False, "refused": None},
+        {"hook": "d", "by": None, "needed": True, "refused": "kprobe: this kernel has no such function"}]
+    assert y["status"] == "no privilege" and y["says"].endswith("not allowed: missing CAP_BPF")
+    table = house("doctor", rc=3).stdout
+    assert "libbpf" not in table and "r0" not in table and "dark matter" not in table and "attached" not in table
+    rows = [re.split(r"  +", row) for row in table.splitlines()]
+    at = rows.index(["PROBE", "HOOK", "BY", "REFUSED"])
+    assert rows[at + 1:at + 4] == [["x", "a", "tp_btf", "-"],
+                                   ["x", "b", "kprobe", "fentry: Operation not permitted; fexit: no such place"],
+                                   ["x", "d", "missing", "kprobe: this kernel has no such function"]]
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("codes, rc", [((0, 0), 0), ((0, 4), 4), ((4, 3), 3), ((3, 0), 3), ((1, 3), 1)])
@@ -933,6 +966,27 @@ def test_real_doctor_finds_the_probes_that_run():
     checks = {r["probe"]: r for r in map(json.loads, done.stdout.splitlines()) if r["kind"] == "check"}
     assert checks["tcpext"]["status"] == "ok" and checks["tcpext"]["series"] >= 32 and checks["tcpext"]["targets"] >= 1
     assert all(r["status"] == "ok" or r["says"] for r in checks.values())
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_real_doctor_visits_those_that_trace(bare):
+    """They end by themselves, and tell their hooks or what they lack, in one line."""
+    argv = [*(NOBODY if bare else []), tool(""), "doctor", "-j"]
+    recs = [json.loads(line) for line in run(argv).stdout.splitlines()]
+    tracing = {r["probe"] for r in map(json.loads, real("list", "-j").stdout.splitlines()) if r["source"] == "eBPF"}
+    checks = {r["probe"]: r for r in recs if r.get("probe") in tracing}
+    assert set(checks) == tracing != set()
+    facts = {r["fact"]: r["says"] for r in recs if r["kind"] == "fact"}
+    for check in checks.values():
+        if bare:
+            assert check["status"] == "no privilege" and "missing CAP_BPF, CAP_PERFMON" in check["says"].replace(
+                "CAP_PERFMON, CAP_BPF", "CAP_BPF, CAP_PERFMON"), check
+        else:
+            assert check["status"] in ("ok", "reduced"), check
+            assert check["hooks"] and all(h["by"] or not h["needed"] or h["refused"] for h in check["hooks"]), check
+        assert "libbpf" not in check["says"] and "hook " not in check["says"] and "attached" not in check["says"]
+    assert "missing" in facts["bpf"] if bare else "may trace" in facts["bpf"]
+    assert facts["fentry"].startswith("refused") if bare else facts["fentry"]
 
 
 def test_real_probes_of_a_run_look_at_the_same_targets_as_alone():

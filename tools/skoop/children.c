@@ -143,6 +143,8 @@ static int take_line(struct children *cs, struct child *c, bool is_err, char *li
 {
 	if (!is_err)
 		return cs->ops->line(c, line, len, cs->arg);
+	c->aside = *line == '\f';
+	line += c->aside;
 	if (cs->ops->message)
 		cs->ops->message(c, line, cs->arg);
 	else

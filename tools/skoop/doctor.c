@@ -27,6 +27,8 @@ struct visit {
 	bool hung;
 	size_t series, ntargets;
 	void *targets; /* a tree of the labels seen */
+	char mode[64]; /* it runs reduced, "": it does not */
+	struct hooks_told hooks;
 	struct buf says;
 };
 
@@ -56,6 +58,17 @@ static void count_target(struct visit *v, const char *line)
 		free(key);
 }
 
+/* A reduced mode is told with each record. */
+static void take_mode(struct visit *v, const char *line)
+{
+	static const char key[] = "\"mode\":\"";
+	const char *mode = strstr(line, key);
+
+	if (mode)
+		snprintf(v->mode, sizeof(v->mode), "%.*s", (int)strcspn(mode + strlen(key), "\""),
+			 mode + strlen(key));
+}
+
 static int take_line(struct child *c, char *line, size_t len, void *arg)
 {
 	struct visit *v = c->data;
@@ -65,6 +78,7 @@ static int take_line(struct child *c, char *line, size_t len, void *arg)
 		return 0;
 	v->series++;
 	count_target(v, line);
+	take_mode(v, line);
 	return 0;
 }
 
@@ -76,6 +90,10 @@ static void take_message(struct child *c, const char *line, void *arg)
 	(void)arg;
 	if (!strncmp(line, c->name, len) && !strncmp(line + len, ": ", 2))
 		line += len + 2;
+	if (c->aside) {
+		hooks_take(&v->hooks, line);
+		return;
+	}
 	buf_printf(&v->says, "%s%s", v->says.len ? "; " : "", line);
 }
 
@@ -91,11 +109,17 @@ static int take_end(struct child *c, void *arg)
 
 static int visit_start(struct children *cs, struct visit *v)
 {
-	/* One that tells events would do so for ever: it attaches, listens a moment, detaches. */
-	static const char *const counters[] = { "-o", "json", NULL };
-	static const char *const events[] = { "-o", "json", "-d", "0.5", NULL };
+	static const char *const reads[] = { "-o", "json", NULL };
+	/* These would go on for ever: they attach, listen a moment, detach. */
+	static const char *const listens[] = { "-o", "json", "-d", "0.5", NULL };
+	static const char *const traces[] = { "--framed", "-v", "-o", "json", "-d", "0.5", NULL };
+	const struct probe_info *p = v->probe;
 
-	return children_add(cs, v->probe->path, v->probe->nevents ? events : counters, v);
+	return children_add(cs, p->path,
+			    probe_traces(p) ? traces
+			    : p->nevents    ? listens
+					    : reads,
+			    v);
 }
 
 /* Who does not answer is not waited for. */
@@ -139,7 +163,7 @@ static const char *status(const struct visit *v)
 	if (v->hung)
 		return "no answer";
 	switch (v->code) {
-	case EXIT_OK: return "ok";
+	case EXIT_OK: return *v->mode ? "reduced" : "ok";
 	case EXIT_PRIVILEGE: return "no privilege";
 	case EXIT_UNSUPPORTED: return "not supported";
 	default: return "failed";
@@ -189,6 +213,13 @@ static void visits_json(const struct visit *v, size_t n, struct buf *b)
 			   v->probe->name, status(v), v->code);
 		buf_printf(b, ",\"series\":%zu,\"targets\":%zu,\"says\":", v->series, v->ntargets);
 		buf_json(b, v->says.data ? v->says.data : "", v->says.len);
+		buf_str(b, ",\"mode\":");
+		if (*v->mode)
+			buf_json(b, v->mode, strlen(v->mode));
+		else
+			buf_str(b, "null");
+		buf_str(b, ",\"hooks\":");
+		hooks_json(&v->hooks, b);
 		buf_str(b, "}\n");
 	}
 }
@@ -220,6 +251,34 @@ static void visits_table(const struct visit *v, size_t n, struct buf *b)
 	}
 	buf_str(b, "\n");
 	table_show(&t, b);
+	table_free(&t);
+}
+
+/* Where those that trace are attached. What this kernel makes needless is left out. */
+static void hooks_table(const struct visit *v, size_t n, struct buf *b)
+{
+	struct table t = { 0 };
+
+	table_column(&t, "probe", COL_WHOLE, 0);
+	table_column(&t, "hook", COL_WHOLE, 0);
+	table_column(&t, "by", COL_WHOLE, 0);
+	table_column(&t, "refused", COL_WHOLE, 0);
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < v[i].hooks.n; k++) {
+			const struct hook_told *h = &v[i].hooks.v[k];
+
+			if (!h->needed)
+				continue;
+			table_str(&t, v[i].probe->name);
+			table_str(&t, h->name ? h->name : "");
+			table_str(&t, h->by ? h->by : "missing");
+			table_str(&t, h->refused ? h->refused : "");
+		}
+	}
+	if (table_rows(&t)) {
+		buf_str(b, "\n");
+		table_show(&t, b);
+	}
 	table_free(&t);
 }
 
@@ -257,6 +316,8 @@ static int report(struct visit *v, size_t n, bool json)
 		visits_json(v, n, &b);
 	else
 		visits_table(v, n, &b);
+	if (!json)
+		hooks_table(v, n, &b);
 	printed = print_buf(&b);
 	return printed ? printed : code;
 }
@@ -265,6 +326,7 @@ static void visits_free(struct visit *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		tdestroy(v[i].targets, free);
+		hooks_free(&v[i].hooks);
 		buf_free(&v[i].says);
 	}
 	free(v);

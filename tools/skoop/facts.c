@@ -205,7 +205,17 @@ static void say_tracefs(const struct roots *roots, struct buf *b)
 }
 
 const struct fact facts[] = {
-	{ "kernel", say_kernel },     { "cgroup", say_cgroup },   { "processes", say_proc },
-	{ "capabilities", say_caps }, { "pod names", say_pods },  { "security", say_security },
-	{ "btf", say_btf },           { "tracefs", say_tracefs }, {},
+	{ "kernel", say_kernel },
+	{ "cgroup", say_cgroup },
+	{ "processes", say_proc },
+	{ "capabilities", say_caps },
+	{ "pod names", say_pods },
+	{ "security", say_security },
+	{ "btf", say_btf },
+	{ "bpf", say_bpf },
+	{ "symbols", say_symbols },
+	{ "kprobes", say_kprobes },
+	{ "fentry", say_fentry },
+	{ "tracefs", say_tracefs },
+	{},
 };

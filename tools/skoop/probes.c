@@ -149,6 +149,11 @@ void probes_free(struct probes *ps)
 	*ps = (struct probes){ 0 };
 }
 
+bool probe_traces(const struct probe_info *p)
+{
+	return p->source && !strcmp(p->source, "eBPF");
+}
+
 struct probe_info *probes_get(const struct probes *ps, const char *name)
 {
 	for (size_t i = 0; i < ps->n; i++)

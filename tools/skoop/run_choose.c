@@ -18,7 +18,7 @@ static bool is_all(const struct probe_info *p)
 
 static bool is_counter_probe(const struct probe_info *p)
 {
-	return p->nmetrics && !p->nevents && p->source && strcmp(p->source, "eBPF");
+	return p->nmetrics && !p->nevents && p->source && !probe_traces(p);
 }
 
 static bool has_events(const struct probe_info *p)

@@ -109,6 +109,8 @@ struct probes {
 /* Looks for programs named skoop-*; starts none. 0 or -errno after one msg_error. */
 int probes_find(struct probes *ps);
 void probes_free(struct probes *ps);
+/* Whether it traces the kernel: it runs until it is told to end, also where it has no events. */
+bool probe_traces(const struct probe_info *p);
 /* NULL: there is none of that name. */
 struct probe_info *probes_get(const struct probes *ps, const char *name);
 
@@ -138,6 +140,7 @@ struct child {
 	int signal;      /* and what killed it, 0: nothing */
 	bool said, told; /* something on stderr; and it was passed on, since no other had said it */
 	bool cut_short;  /* it died by the signal that asked it to end */
+	bool aside;      /* the message being handed over is one of -v */
 	/* child.c's and children.c's own */
 	bool failed, killed, silent;
 	pid_t pid;
@@ -151,7 +154,10 @@ struct children_ops {
 	 * Not 0 ends the loop with that value.
 	 */
 	int (*line)(struct child *c, char *line, size_t len, void *arg);
-	/* The same for stderr; NULL: passed on to stderr, each text once. */
+	/*
+	 * The same for stderr; NULL: passed on to stderr, each text once. c->aside: it is only said
+	 * with -v, as far as the child is run with --framed.
+	 */
 	void (*message)(struct child *c, const char *line, void *arg);
 	/*
 	 * It has ended and all of its lines were handed over. A death by signal has been reported.
