@@ -38,20 +38,29 @@ static bool said_before(struct sayings *s, const struct child *c, const char *li
 	return false;
 }
 
-void saying_pass(struct sayings *s, struct child *c, const char *line)
+static void pass_on(const char *line)
 {
 	struct buf b = { 0 };
 
-	c->said = true;
-	if (said_before(s, c, line))
-		return;
-	c->told = true;
 	for (; *line; line++)
 		buf_add(&b, (unsigned char)*line < 0x20 || *line == 0x7f ? "?" : line, 1);
 	buf_str(&b, "\n");
 	if (!b.failed)
 		process_write(STDERR_FILENO, b.data, b.len);
 	buf_free(&b);
+}
+
+void saying_pass(struct sayings *s, struct child *c, const char *line)
+{
+	/* Who asked for -v wants to know it of each. */
+	if (c->aside) {
+		pass_on(line);
+		return;
+	}
+	c->said = true;
+	c->told = !said_before(s, c, line);
+	if (c->told)
+		pass_on(line);
 }
 
 void sayings_free(struct sayings *s)

@@ -136,11 +136,12 @@ struct child {
 	size_t index;     /* in order of children_add */
 	void *data;       /* the caller's */
 	bool ended;
-	int code;        /* then: its exit code, EXIT_FAILED where it died or broke off */
-	int signal;      /* and what killed it, 0: nothing */
-	bool said, told; /* something on stderr; and it was passed on, since no other had said it */
-	bool cut_short;  /* it died by the signal that asked it to end */
-	bool aside;      /* the message being handed over is one of -v */
+	int code;   /* then: its exit code, EXIT_FAILED where it died or broke off */
+	int signal; /* and what killed it, 0: nothing */
+	bool said,
+		told; /* something on stderr; and the last of it was passed on: no other had said it */
+	bool cut_short; /* it died by the signal that asked it to end */
+	bool aside;     /* the message being handed over is one of -v */
 	/* child.c's and children.c's own */
 	bool failed, killed, silent;
 	pid_t pid;
