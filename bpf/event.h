@@ -8,6 +8,9 @@
 #include <linux/types.h>
 #endif
 
+/* A record's netns: it concerns the machine, and is shown with the host's labels. */
+#define NETNS_MACHINE 0xffffffffU
+
 /* Set in a record's type: no event but what goes on for too long, and has not ended yet. */
 #define EVENT_IN_FLIGHT 0x8000
 

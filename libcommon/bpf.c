@@ -62,10 +62,21 @@ static void trim_stack(struct bpf_run *r, const struct field *f, char *record)
 	memcpy(record + f->offset, frames + from, (n - from) * sizeof(*frames));
 }
 
+/* The machine's events are the host's, as its metrics are. NULL: there is no telling whose. */
+static const struct target *machine_target(const struct bpf_run *r, char *record,
+					   struct event_header h)
+{
+	const struct target *host = r->targets->host ? r->targets->host : r->targets->own;
+
+	h.netns = host ? (uint32_t)host->netns : 0;
+	memcpy(record, &h, sizeof(h));
+	return host;
+}
+
 int bpf_run_event(struct bpf_run *r, const void *data, size_t size)
 {
 	const struct target *t;
-	char record[RECORD_MAX];
+	char record[RECORD_MAX] __attribute__((aligned(8)));
 	struct event_header h;
 
 	if (size < sizeof(h) || size > sizeof(record)) {
@@ -78,9 +89,14 @@ int bpf_run_event(struct bpf_run *r, const void *data, size_t size)
 	for (size_t i = 0; r->opt->stack && r->probe->fields[i].name; i++)
 		if (r->probe->fields[i].type == F_STACK && h.known >> i & 1)
 			trim_stack(r, &r->probe->fields[i], record);
-	t = bpf_run_event_target(r, h.netns);
-	/* One that was not chosen may have got the number of one that was. */
-	if (!t || t->selected)
+	if (r->tracing->complete)
+		r->tracing->complete(r, record, size);
+	if (h.netns == NETNS_MACHINE)
+		t = machine_target(r, record, h);
+	else
+		t = bpf_run_event_target(r, h.netns);
+	/* A namespace that was not chosen may have got the number of one that was. */
+	if (!t || t->selected || h.netns == NETNS_MACHINE)
 		out_event(r->out, t, record, size);
 	if (out_error(r->out))
 		return out_error(r->out);
@@ -108,6 +124,7 @@ int bpf_run_in_flight(struct bpf_run *r, void *record, size_t size, uint64_t sin
 {
 	uint64_t over = since + bpf_run_threshold(r);
 	struct event_header h;
+	int err;
 
 	if (over >= r->looking_at || (!r->all_in_flight && over < r->looked_at))
 		return 0;
@@ -115,14 +132,17 @@ int bpf_run_in_flight(struct bpf_run *r, void *record, size_t size, uint64_t sin
 	h.mono_ns = r->looking_at;
 	h.type |= EVENT_IN_FLIGHT;
 	memcpy(record, &h, sizeof(h));
-	return bpf_run_event(r, record, size);
+	err = bpf_run_event(r, record, size);
+	/* All of them are told, however few events were asked for. */
+	return err == -ECANCELED ? 0 : err;
 }
 
 static int look_in_flight(struct bpf_run *r, bool all)
 {
 	int err;
 
-	if (!r->tracing->in_flight)
+	/* Afterwards what ended is not seen to end. */
+	if (!r->tracing->in_flight || !bpf_run_attached(r))
 		return 0;
 	r->all_in_flight = all;
 	r->looking_at = process_now();
@@ -269,8 +289,6 @@ static int finish(struct loop *l, int why)
 	bpf_run_tell_lost(r);
 	if (!err && (r->opt->interval ? !l->told : final_counters(r)))
 		err = round_run(r, true);
-	else if (!err)
-		err = look_in_flight(r, true);
 	return err == -ECANCELED ? 0 : err;
 }
 
@@ -278,7 +296,7 @@ static int trace(struct bpf_run *r)
 {
 	const struct options *opt = r->opt;
 	struct loop l = { .run = r, .start = process_now() };
-	int err;
+	int err, in_flight = 0;
 
 	l.end = opt->duration ? l.start + opt->duration : UINT64_MAX;
 	l.due = opt->interval ? l.start + opt->interval : UINT64_MAX;
@@ -294,7 +312,11 @@ static int trace(struct bpf_run *r)
 		msg_warn("attached; Ctrl-C ends");
 	if (!err)
 		err = loop_run(&l);
+	if (is_end(err) && (!opt->interval || !l.told))
+		in_flight = look_in_flight(r, true);
 	bpf_run_detach(r);
+	if (in_flight)
+		err = in_flight;
 	if (is_end(err))
 		err = finish(&l, err);
 	ring_buffer__free(l.ring);

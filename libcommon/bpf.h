@@ -49,6 +49,11 @@ struct tracing {
 	 */
 	int (*setup)(struct bpf_run *r);
 	/*
+	 * Before an event is shown: fills in what only user space can tell. The record may be cut off behind `size`
+	 * bytes; the rest is zero.
+	 */
+	void (*complete)(struct bpf_run *r, void *record, size_t size);
+	/*
 	 * Each second, before each round's counters, and once more when all is detached. 0 or -errno after one
 	 * msg_error, or what bpf_run_event() returned.
 	 */
@@ -59,7 +64,7 @@ struct tracing {
 	 */
 	int (*collect)(struct bpf_run *r, struct out *o);
 	/*
-	 * Each second and at the end: hands what has begun and not ended to bpf_run_in_flight(). 0 or -errno after one
+	 * Each second, and at the end before all is detached: hands what has begun and not ended to bpf_run_in_flight(). 0 or -errno after one
 	 * msg_error.
 	 */
 	int (*in_flight)(struct bpf_run *r);

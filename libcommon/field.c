@@ -23,6 +23,8 @@ const char *event_name(const struct out *o, const struct event_header *h)
 
 bool field_shown(const struct out *o, const struct field *f)
 {
+	if (f->table_only && out_options(o)->format != OUT_TABLE)
+		return false;
 	return f->type != F_STACK || out_options(o)->stack;
 }
 

@@ -108,6 +108,7 @@ struct field {
 	uint16_t offset, size;
 	const char *help;          /* what it says */
 	bool detail;               /* too much for a line of a table: there with -v only */
+	bool table_only;           /* JSON and TSV have it anyway, for every event (cpu) */
 	const char *const *stages; /* F_STAGES: names in path order, NULL-terminated */
 	/* F_ENUM: NULL where the value has no name. k: the running kernel, NULL where it was not asked. */
 	const char *(*names)(const struct kernel *k, uint64_t value);
