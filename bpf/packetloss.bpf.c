@@ -21,8 +21,25 @@ const volatile __u32 count_by = 0;        /* BY_* */
 const volatile __u8 class_of_reason[REASON_SUBSYSTEMS * REASON_VALUES] = {};
 const volatile __u8 class_of_unknown = 0;
 const volatile bool label_by_place = false; /* this kernel gives no reasons */
+const volatile bool names_places = false;   /* the kernel can say a function's name (5.13) */
 const volatile __u32 nplaces = 0;
 const volatile struct place places[PLACES] = {};
+
+/* By name: what is to be thought of what a function frees. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, char[NAME_BYTES]);
+	__type(value, __u32);
+} functions SEC(".maps");
+
+/* The same by location, once it has been seen; it takes a while to find its name. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} locations SEC(".maps");
 
 #define has_reasons (args_kfree_skb > 2)
 #define names_sockets (args_kfree_skb > 3)
@@ -82,11 +99,29 @@ static __always_inline __u32 class_by_reason(__u32 reason)
 	return class & CLASS_KNOWN ? class : class_of_unknown;
 }
 
+static __always_inline __u32 class_by_name(__u64 location)
+{
+	__u32 *class = bpf_map_lookup_elem(&locations, &location), found = 0;
+	__u64 inside = location - 1; /* it is where the call returns to */
+	char name[NAME_BYTES] = {};
+
+	if (class)
+		return *class;
+	bpf_snprintf(name, sizeof(name), "%ps", &inside, sizeof(inside));
+	class = bpf_map_lookup_elem(&functions, name);
+	if (class)
+		found = *class;
+	bpf_map_update_elem(&locations, &location, &found, BPF_NOEXIST);
+	return found;
+}
+
 /* The last place that begins before the location, if it holds it. */
 static __always_inline __u32 class_by_place(__u64 location)
 {
 	__u32 low = 0;
 
+	if (names_places)
+		return class_by_name(location);
 #pragma unroll
 	for (__u32 step = PLACES / 2; step; step /= 2) {
 		__u32 next = low + step;

@@ -26,7 +26,10 @@ enum {
 #define REASON_VALUES 256
 #define REASON_UNKNOWN 0xffffffffU /* stands for all values that nothing names */
 
-/* Addresses of functions, ascending, none inside another. */
+/* A function's name as the kernel prints it, "nfqnl_reinject [nfnetlink_queue]", the rest zeros. */
+#define NAME_BYTES 48
+
+/* Where the kernel cannot print it: addresses of functions, ascending, none inside another. */
 #define PLACES 64
 struct place {
 	__u64 from; /* a location lies behind its call: from < location <= to */

@@ -48,6 +48,8 @@ struct tracing {
 	 * -EINVAL: an option asks for what is not there, -ENOTSUP: this kernel does not offer it.
 	 */
 	int (*setup)(struct bpf_run *r);
+	/* Loaded and not attached yet: fills its maps. 0 or -errno. */
+	int (*loaded)(struct bpf_run *r);
 	/*
 	 * Before an event is shown: fills in what only user space can tell. The record may be cut off behind `size`
 	 * bytes; the rest is zero.

@@ -181,12 +181,14 @@ static int failed_hook(const struct bpf_run *r)
 static int load(struct bpf_run *r)
 {
 	struct hook_place place;
+	int err;
 
 	for (size_t i = 0; i < r->nhooks; i++)
 		if (r->hooks[i].program >= 0)
 			bpf_program__set_autoload(bpf_run_program(r, i, &place), true);
 	kernel_rest(r->kernel);
-	return bpf_object__load(r->object);
+	err = bpf_object__load(r->object);
+	return err || !r->tracing->loaded ? err : r->tracing->loaded(r);
 }
 
 /* 0, or -errno with *hook the one that could not be attached. */
