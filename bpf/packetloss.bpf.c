@@ -266,7 +266,7 @@ static __always_inline void count_by_key(const struct drop *d, const struct pack
 	const struct net_device *dev = d->dev;
 	__u64 zero = 0, *n;
 
-	if (count_by & BY_REASON) {
+	if (count_by & BY_REASON && has_reasons) {
 		key.reason = d->class & CLASS_KNOWN ? d->reason : REASON_UNKNOWN;
 		key.known |= BY_REASON;
 	}
@@ -340,7 +340,7 @@ static __always_inline __u32 length_of(const struct sk_buff *skb, const struct p
 {
 	const __u8 *data = BPF_CORE_READ(skb, data);
 
-	return skb->len + (p->l3 ? data - p->l3 : 0);
+	return BPF_CORE_READ(skb, len) + (p->l3 ? data - p->l3 : 0);
 }
 
 /* A pointer in a struct of ours is copied first: CO-RE would take that for a kernel's type. */
@@ -357,7 +357,7 @@ static __always_inline void fill(struct packetloss_event *e, const struct drop *
 	read_headers(e, p);
 	e->location = d->location;
 	e->len = length_of(skb, p);
-	e->mark = skb->mark;
+	e->mark = BPF_CORE_READ(skb, mark);
 	e->verdict = verdict_of(d);
 	if (has_reasons) {
 		e->reason = d->reason;
@@ -373,14 +373,14 @@ static __always_inline void fill(struct packetloss_event *e, const struct drop *
 	}
 }
 
-SEC("?tp_btf/kfree_skb")
+SEC("?raw_tp/kfree_skb")
 int BPF_PROG(kfree_skb, const struct sk_buff *skb, const void *location)
 {
 	struct drop d = { .skb = skb, .location = (__u64)location };
 	const struct sock *rx_sk = NULL;
 	struct packetloss_event *e;
 	struct packet p = {};
-	__u32 class;
+	__be16 protocol;
 
 	if (has_reasons) {
 		d.reason = ctx[2];
@@ -390,15 +390,12 @@ int BPF_PROG(kfree_skb, const struct sk_buff *skb, const void *location)
 	}
 	if (d.class & (knob_benign ? CLASS_UNWANTED : CLASS_UNWANTED | CLASS_BENIGN))
 		return 0;
-	d.ip = skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6);
+	protocol = BPF_CORE_READ(skb, protocol);
+	d.ip = protocol == bpf_htons(ETH_P_IP) || protocol == bpf_htons(ETH_P_IPV6);
 	if (!d.ip && !knob_benign)
 		return 0;
-	class = class_by_place(d.location);
-	/* Old kernels free there what was handled as well as what was not. */
-	if (class != CLASS_BENIGN_UNSAID)
-		d.class |= class;
-	else if (d.class & CLASS_UNSAID)
-		d.class |= CLASS_BENIGN;
+	if (d.class & CLASS_UNSAID)
+		d.class |= class_by_place(d.location);
 	if (d.class & CLASS_BENIGN && !knob_benign)
 		return 0;
 	if (names_sockets)

@@ -16,9 +16,7 @@ enum {
 	CLASS_NETFILTER = 2, /* a rule's or the connection tracking's doing */
 	CLASS_UNWANTED = 4,  /* not asked for */
 	CLASS_KNOWN = 8,     /* the kernel has a name for it */
-	CLASS_UNSAID = 16,   /* NOT_SPECIFIED */
-	CLASS_BENIGN_UNSAID = CLASS_BENIGN |
-			      CLASS_UNSAID /* of a place: benign where the kernel gives no reason */
+	CLASS_UNSAID = 16    /* the kernel does not say why: the place may tell */
 };
 
 /* Of a reason's value: the upper 16 bits are its subsystem's number. */

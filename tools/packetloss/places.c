@@ -20,7 +20,7 @@ static const struct known_place {
 	const char *name;
 	uint8_t class;
 } functions[] = {
-	{ "icmpv6_rcv", CLASS_BENIGN_UNSAID }, /* up to 6.1 also what was handled */
+	{ "icmpv6_rcv", CLASS_BENIGN }, /* up to 6.1 also what was handled */
 	{ "inet_sock_destruct", CLASS_BENIGN },
 	{ "ip6_mc_input", CLASS_BENIGN }, /* of a group that nobody here has joined */
 	{ "nf_hook_slow", CLASS_NETFILTER },
