@@ -62,9 +62,11 @@ class Net:
     def targets(self):
         return [w for ns in (self.a, self.b, self.c, self.q) for w in ("-n", ns.name)]
 
-    def send(self, family, port, n=3, size=100, to=B, mark=0):
+    def send(self, family, port, n=3, size=100, to=B, mark=0, source=None):
         """UDP from a; the source port."""
         with self.a.socket(AF[family], socket.SOCK_DGRAM) as s:
+            if source:
+                s.bind((source, 0))
             if mark:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
             for _ in range(n):
@@ -653,11 +655,12 @@ def test_storm(net):
 def test_options(net):
     """Only so many events; only the largest sums; only some reasons."""
     only = ["-n", net.b.name, "--port", 220]
+    net.a.sh("ip addr add 10.9.0.9/24 dev va")
     with Tracing("packetloss", *only, "-e", 5) as five, \
-            Tracing("packetloss", "-n", net.b.name, "-C", "--top", 1, "--by", "dport", "--address", A[4]) as top, \
+            Tracing("packetloss", "-n", net.b.name, "-C", "--top", 1, "--by", "dport", "--address", "10.9.0.9") as top, \
             Tracing("packetloss", *only, "--address", "10.9.0.0/30", "1") as rounds:
-        net.send(4, 220, n=9)
-        net.send(4, 221, n=2)
+        net.send(4, 220, n=9, source="10.9.0.9")
+        net.send(4, 221, n=2, source="10.9.0.9")
         net.send(6, 220, n=3)
         assert five.child.wait(20) == 0
         assert len([r for r in five.records() if r["kind"] == "event"]) == 5
