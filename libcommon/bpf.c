@@ -325,6 +325,8 @@ static int trace(struct bpf_run *r)
 
 static int exit_code(const struct bpf_run *r, int err)
 {
+	if (err == -EPERM || err == -EACCES)
+		return EXIT_PRIVILEGE;
 	if (err && err != -EPIPE)
 		return EXIT_FAILED;
 	if (out_alarmed(r->out) || (r->opt->exit_status && out_observed(r->out)))

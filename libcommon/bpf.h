@@ -57,7 +57,7 @@ struct tracing {
 	void (*complete)(struct bpf_run *r, void *record, size_t size);
 	/*
 	 * Each second, before each round's counters, and once more when all is detached. 0 or -errno after one
-	 * msg_error, or what bpf_run_event() returned.
+	 * msg_error (-EPERM: EXIT_PRIVILEGE), or what bpf_run_event() returned.
 	 */
 	int (*refresh)(struct bpf_run *r);
 	/*

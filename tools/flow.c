@@ -11,6 +11,7 @@
 
 #include "bpf/flow.skel.h"
 #include "libcommon/bpf.h"
+#include "libcommon/caps.h"
 #include "libcommon/format.h"
 #include "libcommon/options.h"
 #include "libcommon/out.h"
@@ -76,6 +77,9 @@ static const struct hook hooks[] = {
 	{}
 };
 /* clang-format on */
+
+/* Flows of what is gone that a run without rounds keeps for its end. */
+#define ENDED_MAX (1 << 20)
 
 static struct {
 	bool rounds;
@@ -150,9 +154,10 @@ static int mark_gone(const struct devices *fresh, size_t *n)
 	for (size_t i = 0; i < state.devices.n; i++) {
 		struct device *d = &state.devices.v[i], *is;
 
-		is = d->name ? devices_find(fresh, d->place.netns, d->place.ifindex) : NULL;
-		if (!(d->value.flags & FLOW_COUNTED) ||
-		    (is && is->value.flags & FLOW_COUNTED && target_same(is->owner, d->owner)))
+		if (!d->name || !(d->value.flags & FLOW_COUNTED))
+			continue;
+		is = devices_find(fresh, d->place.netns, d->place.ifindex);
+		if (is && is->value.flags & FLOW_COUNTED && target_same(is->owner, d->owner))
 			continue;
 		d->gone = true;
 		++*n;
@@ -186,8 +191,12 @@ static int settle(struct bpf_run *r, const struct devices *fresh)
 		forget(r, f);
 		f->owner = d->owner;
 		f->device = d->name;
-		if (!state.rounds)
+		if (state.rounds)
+			continue;
+		if (state.ended.n < ENDED_MAX)
 			err = flows_add(&state.ended, f);
+		else
+			bpf_run_lost(r, "map", 1);
 	}
 	return err;
 }
@@ -203,6 +212,11 @@ static int look(struct bpf_run *r)
 		err = bpf_run_search_again(r);
 	if (!err)
 		err = devices_read(&fresh, bpf_run_targets(r), &choice);
+	if (!err && fresh.refused && !fresh.read) {
+		caps_report(CAP_TO_MASK(CAP_SYS_ADMIN),
+			    "cannot ask any network namespace for its devices");
+		err = -EPERM;
+	}
 	devices_sort(&fresh);
 	if (!err)
 		err = settle(r, &fresh);

@@ -175,6 +175,7 @@ static int add_namespace(struct devices *ds, const struct target *t, const struc
 	bool routed = false;
 	int err = nl_run(t, NETLINK_ROUTE, "devices", talk, &conversation);
 
+	ds->read += !err;
 	ds->refused += err == -EPERM || err == -EACCES;
 	for (size_t i = 0; !err && i < ls->n; i++)
 		routed |= ls->v[i].default_route && !ls->v[i].loopback;

@@ -30,7 +30,7 @@ struct devices {
 	struct arena arena; /* of owners and names */
 	struct device *v;   /* by place, once sorted */
 	size_t n, size;
-	uint64_t refused; /* namespaces that did not let us in */
+	uint64_t read, refused; /* namespaces; those that did not let us in */
 };
 
 struct choice {
