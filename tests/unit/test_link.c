@@ -14,6 +14,7 @@ static const struct target target = { .namespace = "-", .pod = "t" };
 struct made {
 	int ifindex, master, lower;
 	const char *name, *kind, *parent;
+	uint16_t vlan;
 	bool elsewhere; /* its lower device is in another namespace */
 };
 
@@ -43,6 +44,12 @@ static struct nlmsghdr *make_link(char *buffer, const struct made *m)
 		struct nlattr *nest = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
 
 		mnl_attr_put_strz(nlh, IFLA_INFO_KIND, m->kind);
+		if (m->vlan) {
+			struct nlattr *data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+
+			mnl_attr_put_u16(nlh, IFLA_VLAN_ID, m->vlan);
+			mnl_attr_nest_end(nlh, data);
+		}
 		mnl_attr_nest_end(nlh, nest);
 	}
 	return nlh;
@@ -52,13 +59,16 @@ static const struct made made[] = {
 	{ .ifindex = 1, .name = "lo" },
 	{ .ifindex = 2, .name = "eth0", .parent = "0000:00:03.0", .master = 5 },
 	{ .ifindex = 3, .name = "eth1" },
-	{ .ifindex = 4, .name = "eth1.100", .kind = "vlan", .lower = 3 },
+	{ .ifindex = 4, .name = "eth1.100", .kind = "vlan", .lower = 3, .vlan = 100 },
 	{ .ifindex = 5, .name = "br0", .kind = "bridge" },
 	{ .ifindex = 6, .name = "veth0", .kind = "veth", .lower = 7 },
 	{ .ifindex = 7, .name = "veth1", .kind = "veth", .lower = 6 },
 	{ .ifindex = 8, .name = "pod0", .kind = "veth", .lower = 2, .elsewhere = true },
 	{ .ifindex = 9, .name = "gre0", .kind = "gre", .lower = 9 },
 	{ .ifindex = 10, .name = "can0", .kind = "can", .parent = "platform" },
+	{ .ifindex = 11, .name = "bond0", .kind = "bond" },
+	{ .ifindex = 12, .name = "team0", .kind = "team" },
+	{ .ifindex = 13, .name = "red", .kind = "vrf" },
 };
 
 static struct links links_made(void)
@@ -80,7 +90,11 @@ static void test_relations(void **state)
 	} expected[ARRAY_SIZE(made)] = {
 		{ false, false }, { true, true },   { false, true },  { true, false },
 		{ false, false }, { false, false }, { false, false }, { false, false },
-		{ false, false }, { false, true },
+		{ false, false }, { false, true },  { false, false }, { false, false },
+		{ false, false },
+	};
+	static const enum link_kind kinds[ARRAY_SIZE(made)] = {
+		[3] = LINK_VLAN, [10] = LINK_BOND, [11] = LINK_BOND, [12] = LINK_VRF
 	};
 	struct links ls = links_made();
 
@@ -90,6 +104,9 @@ static void test_relations(void **state)
 		assert_string_equal(ls.v[i].name, made[i].name);
 		assert_int_equal(link_stacked(&ls, &ls.v[i]), expected[i].stacked);
 		assert_int_equal(ls.v[i].physical, expected[i].physical);
+		assert_int_equal(ls.v[i].loopback, i == 0);
+		assert_int_equal(ls.v[i].kind, kinds[i]);
+		assert_int_equal(ls.v[i].vlan, made[i].vlan);
 	}
 	assert_null(links_find(&ls, 99));
 	assert_int_equal(ls.v[0].value[LINK_CARRIER_CHANGES], 4);
@@ -277,7 +294,7 @@ static void test_sum_counts_a_packet_once(void **state)
 	}
 	/* eth0 is counted by br0, eth1.100 by eth1. */
 	emit_sum(&target, &ds, &o);
-	assert_lines(&o, "rxpackets 2024\n");
+	assert_lines(&o, "rxpackets 16360\n");
 	recorder_reset(&o);
 	links_free(&ds.links);
 	free(ds.v);

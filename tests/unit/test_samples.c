@@ -53,6 +53,59 @@ static void order_is_metric_target_arrival(void **state)
 	samples_free(s);
 }
 
+static void a_probe_may_order_its_rows(void **state)
+{
+	static const struct label eth0[] = { { "device", "eth0" }, {} };
+	struct samples *s = begin();
+
+	(void)state;
+	for (int again = 0; again < 2; again++) {
+		struct round r;
+
+		samples_add(s, &made_target[WEB], opened, 1, eth0);
+		samples_add(s, &made_target[WEB], opened, 2, NULL);
+		samples_add(s, &made_target[HOST], opened, 3, NULL);
+		samples_add(s, &made_target[WEB], level, 4, eth0);
+		/* It is asked for anew in each round. */
+		if (!again)
+			samples_in_order(s);
+		r = closed(s);
+		for (size_t i = 0; i < 4; i++)
+			assert_int_equal(r.samples[i].value,
+					 (again ? (uint64_t[]){ 3, 1, 2, 4 }
+						: (uint64_t[]){ 1, 2, 3, 4 })[i]);
+		samples_keep(s);
+	}
+	samples_free(s);
+}
+
+static void growth_may_be_known(void **state)
+{
+	struct samples *s = begin();
+	struct round r;
+
+	(void)state;
+	samples_add(s, &made_target[WEB], opened, 10, NULL);
+	samples_grown(s, 7);
+	r = closed(s);
+	assert_false(r.samples[0].has_delta); /* nothing to compare with yet */
+	samples_keep(s);
+	samples_add(s, &made_target[WEB], opened, 30, NULL);
+	samples_grown(s, 5);
+	samples_add(s, &made_target[HOST], opened, 40, NULL);
+	samples_grown(s, 3);
+	samples_add(s, &made_target[ODD], opened, 50, NULL);
+	r = closed(s);
+	for (size_t i = 0; i < 3; i++) {
+		const struct sample *x = &r.samples[i];
+
+		assert_int_equal(x->has_delta, x->value != 50);
+		if (x->has_delta)
+			assert_int_equal(x->delta, x->value == 30 ? 5 : 3);
+	}
+	samples_free(s);
+}
+
 static void only_counters_have_deltas(void **state)
 {
 	struct samples *s = begin();
@@ -339,6 +392,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(order_is_metric_target_arrival),
+		cmocka_unit_test(a_probe_may_order_its_rows),
+		cmocka_unit_test(growth_may_be_known),
 		cmocka_unit_test(only_counters_have_deltas),
 		cmocka_unit_test(counters_of_32_bits_go_over_the_top),
 		cmocka_unit_test(values_go_on_over_the_top),
