@@ -280,9 +280,12 @@ def test_frames_as_they_are(ab):
                 s.send(frame("10.9.0.1", "10.9.0.77", b"12345678", tags))
             s.send(frame("10.9.0.1", "10.9.0.78", b"1") + bytes(17))  # as a card pads it
             s.send(frame("10.9.0.1", "10.9.0.79", b"1", kind=0x88cc))
-        flows = rows(t.stop())
+            s.send(frame("10.9.0.1", "10.9.0.80", b"")[:26])  # not even an IP header
+        out = t.stop()
+    flows = rows(out)
     expected = {("10.9.0.1", "4242", "10.9.0.77", "9"): (3 * 36, 3), ("10.9.0.1", "4242", "10.9.0.78", "9"): (29, 1)}
     assert flows == {Row(ns.pod, dev, UDP, *key): n for ns, dev in ((a, "va"), (b, "vb")) for key, n in expected.items()}
+    assert sum(r["count"] for r in out if r["kind"] == "lost" and r["where"] == "header") == 2  # when sent, when received
 
 
 # ---- devices ----
@@ -402,6 +405,21 @@ def test_a_vlan_on_a_bond(ab):
                 beside = total(flows, pod=ns.pod, device=name, protocol=UDP, daddr="10.6.0.2")
                 assert there == ((50 * 128, 50) if name in names else (0, 0)), (args, name)
                 assert beside == ((7 * 128, 7) if name in names - {"bond0.5"} else (0, 0)), (args, name)
+
+
+def test_a_vrf_leaves_packets_to_its_ports(ab):
+    a, b, _ = ab
+    if not can(b, "ip link add red type vrf table 10"):
+        pytest.skip("no VRF here")
+    mac = json.loads(a.run("ip", "-j", "link", "show", "va").stdout)[0]["address"]
+    b.sh("ip link set red up; ip link set vb master red;"
+         f"ip neigh replace 10.9.0.1 lladdr {mac} dev vb nud permanent; sysctl -qw net.ipv4.udp_l3mdev_accept=1")
+    with Tracing("flow", *here(b)) as t:
+        sockets = sink(b, 9)
+        datagrams(a, "10.9.0.2", 5, 100)
+        flows = {row: n for row, n in rows(t.stop()).items() if row.protocol == UDP}
+        sockets[0].close()
+    assert [(row.device, n) for row, n in flows.items()] == [("vb", (5 * 128, 5))]
 
 
 def test_back_from_an_intermediate_queue(ab):
