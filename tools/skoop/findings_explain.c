@@ -6,6 +6,7 @@
 #include "findings.h"
 #include "libcommon/arena.h"
 #include "skoop.h"
+#include "who.h"
 
 const char *finding_name(size_t i, const char **title)
 {
@@ -92,6 +93,9 @@ static void explain_row(const struct row *row, struct buf *b)
 	explain_text(b, "cause", row, row->cause);
 	explain_text(b, "next", row, row->next);
 	explain_line(b, "explains", row->folds);
+	if (who_probes(row->id))
+		buf_printf(b, "  %-8s the peers are told where %s can run\n", "who",
+			   who_probes(row->id));
 }
 
 /* Whether a condition of a row of this id uses T(name), be it through another term. */

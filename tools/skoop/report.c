@@ -6,6 +6,7 @@
 
 #include "libcommon/format.h"
 #include "report_order.h"
+#include "who.h"
 
 /* More of one kind are counted, not shown: -j has them all. */
 #define SHOWN_ALIKE 10
@@ -74,21 +75,9 @@ static void add_plain(const struct report *r, struct buf *text, size_t at, struc
 	buf_free(text);
 }
 
-static void add_subject(const struct subject *s, struct buf *b)
-{
-	if (s->machine)
-		buf_printf(b, "machine %s", s->node);
-	else if (!strcmp(s->namespace, "hostNetwork"))
-		buf_str(b, "host network");
-	else if (!strcmp(s->namespace, "-"))
-		buf_str(b, s->pod);
-	else
-		buf_printf(b, "%s/%s", s->namespace, s->pod);
-}
-
 static void add_headline(const struct finding *f, struct buf *b)
 {
-	add_subject(f->view.subject, b);
+	subject_say(f->view.subject, b);
 	buf_str(b, ": ");
 	finding_says(f, b);
 }
@@ -150,6 +139,30 @@ static void add_consequences(const struct report *r, const struct finding *top, 
 	}
 }
 
+/* Who it was, as far as it was seen: `most` lines of them. */
+static void add_who(const struct report *r, const struct finding *f, size_t most, struct buf *b)
+{
+	struct who_list list;
+	size_t n = 0;
+
+	b->failed |= who_list(r->who, f, &list) != 0;
+	for (; n < list.n && n < most; n++) {
+		struct buf text = { 0 };
+
+		pad(b, INDENT);
+		buf_printf(b, "%-7s", n ? "" : "who:");
+		who_say(&list, &list.v[n], &text);
+		add_plain(r, &text, INDENT + 7, b);
+	}
+	for (; n < list.n; n++)
+		list.others += list.v[n].count;
+	if (list.n && list.others) {
+		pad(b, INDENT + 7);
+		buf_printf(b, "others %llu\n", (unsigned long long)list.others);
+	}
+	who_list_free(&list);
+}
+
 /* One that is like the last needs no second explanation. */
 static void add_finding(const struct report *r, const struct finding *f, bool alike, struct buf *b)
 {
@@ -158,6 +171,7 @@ static void add_finding(const struct report *r, const struct finding *f, bool al
 	add_severity(r, f->shown, b);
 	add_headline(f, &text);
 	add_plain(r, &text, INDENT, b);
+	add_who(r, f, alike ? 1 : WHO_SHOWN, b);
 	if (!alike) {
 		add_line(r, "cause:", f->row->cause, b);
 		add_commands(r, f, b);
@@ -178,6 +192,35 @@ static void add_seconds(double seconds, struct buf *b)
 	buf_printf(b, "%.10g s", (double)(uint64_t)(10 * seconds + 0.5) / 10);
 }
 
+static bool gaps_alike(const struct gap *a, const struct gap *b)
+{
+	return a->partly == b->partly && !strcmp(a->why, b->why);
+}
+
+/* Whether another that stands before it says the same. */
+static bool gap_before(const struct report *r, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (gaps_alike(&r->gaps[k], &r->gaps[i]))
+			return true;
+	return false;
+}
+
+/* What several lack alike is one line. */
+static void add_gap(const struct report *r, size_t i, struct buf *b)
+{
+	const char *what = r->gaps[i].partly ? "limited:" : "not looked at:";
+	struct buf text = { 0 };
+
+	buf_printf(b, "%s ", what);
+	buf_str(&text, r->gaps[i].probe);
+	for (size_t k = i + 1; k < r->ngaps; k++)
+		if (gaps_alike(&r->gaps[k], &r->gaps[i]))
+			buf_printf(&text, ", %s", r->gaps[k].probe);
+	buf_printf(&text, ": %s", r->gaps[i].why);
+	add_plain(r, &text, strlen(what) + 1, b);
+}
+
 static void add_summary(const struct report *r, struct buf *b)
 {
 	size_t namespaces = subject_count(r->store);
@@ -195,14 +238,9 @@ static void add_summary(const struct report *r, struct buf *b)
 		add_count(b, report_count(r->findings, NOTE), "note", &before);
 	}
 	buf_str(b, "\n");
-	for (size_t i = 0; i < r->ngaps; i++) {
-		struct buf text = { 0 };
-		const char *what = r->gaps[i].partly ? "limited:" : "not looked at:";
-
-		buf_printf(b, "%s ", what);
-		buf_printf(&text, "%s: %s", r->gaps[i].probe, r->gaps[i].why);
-		add_plain(r, &text, strlen(what) + 1, b);
-	}
+	for (size_t i = 0; i < r->ngaps; i++)
+		if (!gap_before(r, i))
+			add_gap(r, i, b);
 }
 
 void report_table(const struct report *r, struct buf *b)

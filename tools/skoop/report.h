@@ -19,6 +19,7 @@ struct gap {
 struct report {
 	const struct store *store;
 	const struct findings *findings;
+	const struct who *who;       /* what the probes that trace have seen */
 	const struct probes *probes; /* commands of others are not suggested */
 	const struct gap *gaps;
 	size_t ngaps;

@@ -7,6 +7,7 @@
 #include "libcommon/format.h"
 #include "report_order.h"
 #include "skoop.h"
+#include "who.h"
 
 /* ---- order ---- */
 
@@ -160,9 +161,11 @@ static void add_numbers(const struct finding *f, struct buf *b)
 }
 
 /* What a finding and a consequence have in common, without the braces. */
-static void add_body(const struct finding *f, enum severity severity, struct buf *b)
+static void add_body(const struct report *r, const struct finding *f, enum severity severity,
+		     struct buf *b)
 {
 	struct buf says = { 0 };
+	struct who_list list;
 
 	buf_printf(b, "\"severity\":\"%s\"", severity_words[severity]);
 	add_pair(b, "id", f->row->id);
@@ -171,7 +174,9 @@ static void add_body(const struct finding *f, enum severity severity, struct buf
 	finding_says(f, &says);
 	add_pair(b, "text", says.data ? says.data : "");
 	add_numbers(f, b);
-	b->failed |= says.failed;
+	b->failed |= says.failed || who_list(r->who, f, &list);
+	who_json(&list, b);
+	who_list_free(&list);
 	buf_free(&says);
 }
 
@@ -184,7 +189,7 @@ static void add_finding(const struct report *r, const struct finding *f, const c
 	const char *comma = "";
 
 	buf_printf(b, "{\"schema\":1,\"kind\":\"finding\",\"ts\":\"%s\",", ts);
-	add_body(f, f->shown, b);
+	add_body(r, f, f->shown, b);
 	add_pair(b, "cause", f->row->cause);
 	buf_str(b, ",\"next\":[");
 	while (finding_command(r, f, &commands, &command)) {
@@ -197,7 +202,7 @@ static void add_finding(const struct report *r, const struct finding *f, const c
 	comma = "";
 	for (size_t i = 0; (below = finding_below(r->findings, f, &i)); comma = ",") {
 		buf_printf(b, "%s{", comma);
-		add_body(below, below->severity, b);
+		add_body(r, below, below->severity, b);
 		buf_str(b, "}");
 	}
 	buf_str(b, "]}\n");

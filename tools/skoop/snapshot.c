@@ -1,63 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* skoop snapshot - the counter probes twice, and what moved that should not have. */
+#include "snapshot.h"
+
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "findings.h"
-#include "libcommon/array.h"
-#include "libcommon/options.h"
 #include "libcommon/out_start.h"
 #include "libcommon/process.h"
-#include "report.h"
-#include "skoop.h"
 
 #define SECONDS_DEFAULT (10 * NSEC_PER_SEC)
-/* What the probes' own work may add to the window before they are given up. */
-#define PATIENCE (60 * NSEC_PER_SEC)
-
-/*
- * Whom we ask. Each is asked for two rounds; a row of findings.def that needs more than these say
- * needs a line here.
- */
-static const struct {
-	const char *probe, *args[8];
-} inputs[] = {
-	{ "conntrack", { "-a" } },
-	{ "fd", { "--by", "pid", "-a" } },
-	/* For the machine's pressure: what processes it may not read does not matter. */
-	{ "io", { "-a", "-q" } },
-	{ "ip", { "-a" } },
-	{ "ipvs", { "--services" } },
-	{ "netdev", { "-a" } },
-	{ "qdisc", { "--tree", "-a" } },
-	{ "sock", { "-a" } },
-	{ "softnet", { "--per-cpu", "-a" } },
-	{ "tcp", { "-a" } },
-	{ "tcpext", { "-a" } },
-	{ "tcpsummary", { "--states", "--listen", "--worst", "--by", "peer", "--top", "20" } },
-	{ "udp", { "-a" } },
-};
-
-/* One probe at work. */
-struct input {
-	const char *probe;
-	struct sender sender;
-	struct buf said; /* on stderr, "; " between */
-	bool started, ended;
-	int code;
-};
-
-struct snapshot {
-	struct options opt;
-	struct probes probes;
-	struct store *store;
-	struct wanted *wanted;
-	struct input v[ARRAY_SIZE(inputs)];
-	struct gap gaps[ARRAY_SIZE(inputs)];
-	size_t ngaps;
-};
 
 static bool exit_status;
 
@@ -75,156 +27,6 @@ static const struct probe command = {
 		    "skoop snapshot [OPTIONS] [SECONDS]",
 	.knobs = knobs,
 };
-
-/* ---- starting ---- */
-
-/* Arguments of one child; the texts live elsewhere. */
-struct args {
-	const char **v;
-	size_t n, size;
-	bool failed;
-};
-
-static void args_add(struct args *a, const char *text)
-{
-	if (a->failed || array_grow(&a->v, &a->size, a->n + 2)) {
-		a->failed = true;
-		return;
-	}
-	a->v[a->n++] = text;
-	a->v[a->n] = NULL;
-}
-
-static void args_option(struct args *a, const char *option, const char *value)
-{
-	if (!value)
-		return;
-	args_add(a, option);
-	args_add(a, value);
-}
-
-/* The options for targets, as they were given. */
-static void args_targets(struct args *a, const struct target_options *t)
-{
-	static const char *const options[] = {
-		[SEL_NETNS] = "-n", [SEL_PID] = "-p", [SEL_CONTAINER] = "-c", [SEL_POD] = "-P"
-	};
-
-	for (size_t i = 0; i < t->nselectors; i++) {
-		if (t->selectors[i].kind == SEL_HOST)
-			args_add(a, "--host");
-		else
-			args_option(a, options[t->selectors[i].kind], t->selectors[i].text);
-	}
-	if (t->all)
-		args_add(a, "-A");
-	args_option(a, "--procfs", t->procfs);
-	args_option(a, "--sysfs", t->sysfs);
-	args_option(a, "--rootfs", t->rootfs);
-	args_option(a, "--pod-logs", t->pod_logs);
-	args_option(a, "--host-netns", t->host_netns);
-	args_option(a, "--node", t->node);
-}
-
-static int input_start(struct snapshot *s, struct children *cs, size_t i)
-{
-	const struct probe_info *info = probes_get(&s->probes, inputs[i].probe);
-	struct input *in = &s->v[i];
-	struct args a = { 0 };
-	char interval[32];
-	int err;
-
-	in->probe = inputs[i].probe;
-	in->sender.store = s->store;
-	if (!info) {
-		buf_printf(&in->said, "skoop-%s is not installed", in->probe);
-		in->code = EXIT_UNSUPPORTED;
-		return 0;
-	}
-	snprintf(interval, sizeof(interval), "%" PRIu64 ".%09" PRIu64,
-		 (uint64_t)(s->opt.interval / NSEC_PER_SEC),
-		 (uint64_t)(s->opt.interval % NSEC_PER_SEC));
-	for (const char *const *arg = inputs[i].args; *arg; arg++)
-		args_add(&a, *arg);
-	args_targets(&a, &s->opt.target);
-	args_option(&a, "-o", "json");
-	if (s->opt.verbosity > MSG_NORMAL)
-		args_add(&a, "-v");
-	args_add(&a, interval);
-	args_add(&a, "2");
-	if (a.failed)
-		msg_error("out of memory");
-	err = a.failed ? -ENOMEM : children_add(cs, info->path, a.v, in);
-	in->started = !err;
-	free(a.v);
-	return err;
-}
-
-/* ---- listening ---- */
-
-static int take_line(struct child *c, char *line, size_t len, void *arg)
-{
-	struct input *in = c->data;
-	int err = store_feed(&in->sender, line, len);
-
-	(void)arg;
-	if (err == -ENOMEM) {
-		msg_error("out of memory");
-		return err;
-	}
-	if (err && !in->code) {
-		buf_printf(&in->said, "%swhat it says is not understood", in->said.len ? "; " : "");
-		in->code = EXIT_FAILED;
-		child_kill(c);
-	}
-	return 0;
-}
-
-static void take_message(struct child *c, const char *line, void *arg)
-{
-	const struct snapshot *s = arg;
-	struct input *in = c->data;
-	size_t len = strlen(c->name);
-
-	if (!strncmp(line, c->name, len) && !strncmp(line + len, ": ", 2))
-		line += len + 2;
-	if (s->opt.verbosity > MSG_NORMAL)
-		msg_verbose("%s: %s", in->probe, line);
-	else
-		buf_printf(&in->said, "%s%s", in->said.len ? "; " : "", line);
-}
-
-static int take_end(struct child *c, void *arg)
-{
-	struct input *in = c->data;
-
-	(void)arg;
-	in->ended = true;
-	if (!in->code)
-		in->code = c->code;
-	return 0;
-}
-
-/* The whole window. 0; -EINTR: asked to stop; other -errno after one msg_error. */
-static int watch(struct snapshot *s)
-{
-	static const struct children_ops ops = { take_line, take_message, take_end };
-	struct children *cs;
-	int err = children_open(&ops, s, STDOUT_FILENO, &cs);
-
-	for (size_t i = 0; i < ARRAY_SIZE(inputs) && !err; i++)
-		err = input_start(s, cs, i);
-	if (!err)
-		err = children_run(cs, process_now() + s->opt.interval + PATIENCE);
-	children_close(cs);
-	for (size_t i = 0; i < ARRAY_SIZE(inputs) && err == -ETIME; i++) {
-		if (s->v[i].ended || !s->v[i].started)
-			continue;
-		buf_printf(&s->v[i].said, "%sdid not answer in time", s->v[i].said.len ? "; " : "");
-		s->v[i].code = EXIT_FAILED;
-	}
-	return err == -ETIME ? 0 : err;
-}
 
 /* ---- judging ---- */
 
@@ -245,7 +47,7 @@ static int worst_code(const struct snapshot *s)
 				     EXIT_NO_TARGET };
 
 	for (size_t k = 0; k < ARRAY_SIZE(order); k++)
-		for (size_t i = 0; i < ARRAY_SIZE(inputs); i++)
+		for (size_t i = 0; i < s->n; i++)
 			if (s->v[i].code == order[k])
 				return order[k];
 	return EXIT_OK;
@@ -261,7 +63,7 @@ static bool gaps_find(struct snapshot *s)
 {
 	bool any = store_subject(s->store, 0) && store_window(s->store) > 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++) {
+	for (size_t i = 0; i < s->n; i++) {
 		struct input *in = &s->v[i];
 
 		if (!in->said.len && in->code)
@@ -283,6 +85,7 @@ static int tell(struct snapshot *s, const struct findings *f)
 	struct report r = {
 		.store = s->store,
 		.findings = f,
+		.who = s->who,
 		.probes = &s->probes,
 		.gaps = s->gaps,
 		.ngaps = s->ngaps,
@@ -302,14 +105,27 @@ static int tell(struct snapshot *s, const struct findings *f)
 	return print_buf(&b);
 }
 
+/* What no probe counts by itself: how many of the drops hit connections that were open. */
+static int live_drops_put(struct snapshot *s)
+{
+	const struct subject *subject;
+	int err = 0;
+
+	for (size_t i = 0; !err && (subject = store_subject(s->store, i)); i++)
+		if (store_series(s->store, subject, "packetloss_netfilter"))
+			err = store_put(s->store, subject, "packetloss_livedrops",
+					who_live_drops(s->who, subject->netns));
+	return err;
+}
+
 static int judge(struct snapshot *s)
 {
-	struct findings f;
+	struct findings f = { 0 };
 	int code, worst = worst_code(s);
 
 	if (!gaps_find(s))
 		return worst ? worst : EXIT_FAILED;
-	if (findings_judge(s->store, &f)) {
+	if (live_drops_put(s) || findings_judge(s->store, &f)) {
 		msg_error("out of memory");
 		findings_free(&f);
 		return EXIT_FAILED;
@@ -317,7 +133,7 @@ static int judge(struct snapshot *s)
 	code = tell(s, &f);
 	if (!code && (worst == EXIT_USAGE || worst == EXIT_FAILED))
 		code = EXIT_FAILED;
-	for (size_t i = 0; i < ARRAY_SIZE(inputs) && !code; i++)
+	for (size_t i = 0; i < s->n && !code; i++)
 		code = s->v[i].code == EXIT_NO_TARGET ? EXIT_NO_TARGET : EXIT_OK;
 	if (!code && exit_status && report_count(&f, CRITICAL) + report_count(&f, WARNING))
 		code = EXIT_OBSERVED;
@@ -343,13 +159,14 @@ static int look(struct snapshot *s)
 		return EXIT_FAILED;
 	s->wanted = wanted_open();
 	s->store = s->wanted ? store_open(wanted_metric, s->wanted) : NULL;
-	if (!s->store) {
+	s->who = who_open();
+	if (!s->store || !s->who) {
 		msg_error("out of memory");
 		return EXIT_FAILED;
 	}
 	if (isatty(STDERR_FILENO))
 		msg_warn("looking for %.10g s", (double)s->opt.interval / 1e9);
-	err = watch(s);
+	err = snapshot_watch(s);
 	if (err == -EINTR)
 		msg_warn("stopped after %.1f of %.10g s: nothing was judged",
 			 (double)(process_now() - start) / 1e9, (double)s->opt.interval / 1e9);
@@ -370,9 +187,10 @@ int cmd_snapshot(int argc, char **argv)
 		s.opt.interval = SECONDS_DEFAULT;
 	if (options_fit(&s.opt))
 		code = look(&s);
-	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++)
+	for (size_t i = 0; i < s.n; i++)
 		buf_free(&s.v[i].said);
 	store_close(s.store);
+	who_close(s.who);
 	wanted_close(s.wanted);
 	probes_free(&s.probes);
 	options_free(&s.opt);

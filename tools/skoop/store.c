@@ -184,6 +184,10 @@ static int round_of(struct sender *f, const struct timespec *ts)
 	const struct timespec *last = f->rounds ? &f->time[f->rounds - 1] : NULL;
 	double seconds;
 
+	if (f->since_start) {
+		f->rounds = 2;
+		return 1;
+	}
 	if (last && last->tv_sec == ts->tv_sec && last->tv_nsec == ts->tv_nsec)
 		return (int)f->rounds - 1;
 	if (f->rounds == 2)
@@ -218,6 +222,21 @@ static int keep(struct sender *f, const struct record *r)
 		return -ENOMEM;
 	series->value[round] = r->value;
 	series->has[round] = true;
+	series->has[0] |= f->since_start;
+	return 0;
+}
+
+int store_put(struct store *s, const struct subject *subject, const char *metric, uint64_t growth)
+{
+	const struct record none = { 0 };
+	const struct labelset *labels = labelset_of(s, &none);
+	struct series *series = labels ? series_of(s, subject, labels, metric) : NULL;
+
+	if (!series)
+		return -ENOMEM;
+	series->value[0] = 0;
+	series->value[1] = growth;
+	series->has[0] = series->has[1] = true;
 	return 0;
 }
 

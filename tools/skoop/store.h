@@ -58,6 +58,7 @@ void store_close(struct store *s);
 /* What one probe has sent so far; { .store = … } is the start. */
 struct sender {
 	struct store *store;
+	bool since_start; /* its counters began at 0 with the window: it sends but the last round */
 	unsigned int rounds;     /* begun */
 	struct timespec time[2]; /* of the rounds */
 };
@@ -67,6 +68,9 @@ struct sender {
  * 0; -EBADMSG: not such a record; -E2BIG: a third round; -ENOMEM.
  */
 int store_feed(struct sender *f, const char *line, size_t len);
+
+/* Adds a counter that grew so much; replaces one of that name. 0 or -ENOMEM. */
+int store_put(struct store *s, const struct subject *subject, const char *metric, uint64_t growth);
 
 /* The seconds between the two rounds: the longest of any probe, NaN before a second round. */
 double store_window(const struct store *s);
