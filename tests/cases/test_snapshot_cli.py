@@ -15,7 +15,8 @@ import pytest
 
 from skooplib import FIXTURES, run, tool, wait_for
 
-PROBES = ["conntrack", "fd", "io", "ip", "ipvs", "netdev", "qdisc", "sock", "softnet", "tcp", "tcpext", "tcpsummary", "udp"]
+TRACERS = ["packetloss", "tcpreset", "tcpretrans"]
+PROBES = ["conntrack", "fd", "io", "ip", "ipvs", "netdev", "qdisc", "sock", "softnet", "tcp", "tcpext", "tcpsummary", "udp", *TRACERS]
 
 
 def records(metric, first, last, pod="web-0", namespace="shop", host=False, netns=4026532111, **labels):
@@ -26,6 +27,25 @@ def records(metric, first, last, pod="web-0", namespace="shop", host=False, netn
                         "metric": f"kubeskoop_{metric}", "type": "counter", "scope": "host" if host else "netns",
                         "value": value, "delta": None, "labels": {**names, "target_node": "node-a", **labels},
                         "netns": netns}) for second, value in ((10, first), (20, last))]
+
+
+def event(name, pod="web-0", netns=4026532111, sport=40000, dport=80, saddr="10.1.0.1", daddr="10.1.0.2", **fields):
+    """An event of a probe that traces."""
+    return json.dumps({"schema": 1, "kind": "event", "ts": "2026-11-22T21:46:15.000000000Z", "mono_ns": 1, "probe": "x",
+                       "event": name, "labels": {"target_pod": pod, "target_namespace": "shop", "target_node": "node-a"},
+                       "netns": netns, "cpu": 0, "protocol": "TCP", "saddr": saddr, "sport": sport, "daddr": daddr,
+                       "dport": dport, **fields})
+
+
+def drops(n, reason="NETFILTER_DROP", location="nft_do_chain+0x3e8", netns=4026532111, sport="40000", dport="80"):
+    """What packetloss -C counts of one tuple, and its total."""
+    target = {"target_pod": "web-0", "target_namespace": "shop", "target_node": "node-a"}
+    tuple_ = {"reason": reason, "location": location, "protocol": "TCP", "saddr": "10.1.0.1", "sport": sport,
+              "daddr": "10.1.0.2", "dport": dport, "device": "eth0"}
+    return [json.dumps({"schema": 1, "kind": "metric", "ts": "2026-11-22T21:46:20.000000000Z", "probe": "packetloss",
+                        "metric": f"kubeskoop_packetloss_{name}", "type": "counter", "scope": "netns", "value": n, "delta": n,
+                        "labels": {**target, **labels}, "netns": netns})
+            for name, labels in (("netfilter", {}), ("count", tuple_))]
 
 
 class Probes:
@@ -46,6 +66,11 @@ class Probes:
         data = self.path / f"{name}.data"
         rounds = sorted(lines, key=lambda line: "21:46:20" in line)
         data.write_text("".join(f"{line}\n" for line in rounds))
+        # One that traces tells in the end what it has seen, and has begun before the others do.
+        traces = f"printf '\\fskoop-{name}: attached\\n' >&2; trap 'cat {data}; exit {code}' TERM; while :; do sleep 0.05 & wait $!; done"
+        if name in TRACERS and not code:
+            self.script(name, traces)
+            return
         self.script(name, f"cat {data}\n{f'echo skoop-{name}: {stderr!r} >&2' if stderr else ':'}\nexit {code}")
 
     def remove(self, name):
@@ -76,10 +101,15 @@ def overflow(probes, n=1):
 
 def bad_day(probes):
     """A bit of everything."""
-    probes.says("tcpext", *records("tcpext_listenoverflows", 100, 512), *records("tcpext_tcpsynretrans", 0, 35, pod="client"),
-                *[r for i in range(14) for r in records("tcpext_ipreversepathfilter", 0, 10 + i, pod=f"edge-{i:02}", namespace="lb")])
-    probes.says("tcp", *records("tcp_retranssegs", 0, 36, pod="client"), *records("tcp_activeopens", 0, 12, pod="client"),
-                *records("tcp_passiveopens", 0, 0, pod="client"))
+    probes.says("tcpext", *records("tcpext_listenoverflows", 100, 512), *records("tcpext_tcpsynretrans", 0, 35, pod="client", netns=4026532112),
+                *[r for i in range(14) for r in records("tcpext_ipreversepathfilter", 0, 10 + i, pod=f"edge-{i:02}", namespace="lb", netns=4026532200 + i)])
+    probes.says("tcpretrans", *[event("TCPRetrans", "client", 4026532112, sport=50000 + i, type="syn", segs=1, err=0, state="SYN_SENT")
+                                for i in range(30)],
+                *[event("TCPRetrans", "client", 4026532112, dport=8000 + i // 2, type="syn", segs=1, err=0) for i in range(10)],
+                event("TCPRetrans", sport=80, dport=41000, saddr="fd00::2", daddr="fd00::1", type="synack", segs=1, err=0))
+    probes.says("packetloss", *drops(31, dport="80"))
+    probes.says("tcp", *records("tcp_retranssegs", 0, 36, pod="client", netns=4026532112), *records("tcp_activeopens", 0, 12, pod="client", netns=4026532112),
+                *records("tcp_passiveopens", 0, 0, pod="client", netns=4026532112))
     probes.says("netdev", *records("netdev_txdropped", 0, 20, pod="hostNetwork", namespace="hostNetwork", device="eth0"),
                 *records("netdev_txpackets", 0, 900, pod="hostNetwork", namespace="hostNetwork", device="eth0"),
                 *records("netdev_rxpackets", 0, 900, pod="hostNetwork", namespace="hostNetwork", device="eth0"))
@@ -113,6 +143,87 @@ def test_json(probes):
     assert [r["kind"] for r in parsed] == ["finding"] * (len(parsed) - 1) + ["summary"]
     counts = {s: sum(r.get("severity") == s for r in parsed) for s in ("critical", "warning", "note")}
     assert counts == {s: parsed[-1][s] for s in counts}
+
+
+def findings(probes, *args):
+    return {f["id"]: f for f in map(json.loads, probes.snapshot("-j", *args).stdout.splitlines()) if f["kind"] == "finding"}
+
+
+def test_who(probes):
+    """Ports that differ are left out, three are named, the rest is counted; what was resent is looked for among the drops."""
+    probes.says("tcpext", *records("tcpext_listenoverflows", 0, 100))
+    probes.says("tcpretrans", *[event("TCPRetrans", sport=80, dport=41000 + i, saddr="10.1.0.2", daddr=f"10.1.1.{i % 5}",
+                                      type="synack", segs=1, err=0) for i in range(15)],
+                event("TCPRetrans", type="fast", segs=4, err=0))
+    f = findings(probes)["accept-queue-overflow"]
+    assert [(w["saddr"], w["sport"], w["daddr"], w["dport"], w["count"], w["share_percent"]) for w in f["who"]] == [
+        ("10.1.0.2", 80, f"10.1.1.{i}", None, 3, 20) for i in range(3)]
+    assert f["who_total"] == 15 and f["who_others"] == 6
+    assert all(w["what"] == [{"what": "synack", "count": 3}] and w["dropped"] is None for w in f["who"])
+    lines = probes.snapshot().stdout.splitlines()
+    assert lines[1:5] == ["          who:   10.1.0.2:80 -> 10.1.1.0 tcp synack 3 (20 % of all)",
+                          "                 10.1.0.2:80 -> 10.1.1.1 tcp synack 3 (20 % of all)",
+                          "                 10.1.0.2:80 -> 10.1.1.2 tcp synack 3 (20 % of all)",
+                          "                 others 6"]
+
+
+@pytest.mark.parametrize("live, severity", [(False, "note"), (True, "warning")])
+def test_filter_drops(probes, live, severity):
+    """What the firewall drops is its purpose, unless TCP has to send it again."""
+    healthy(probes)
+    probes.says("packetloss", *drops(100))
+    if live:
+        probes.says("tcpretrans", event("TCPRetrans", "other", 4026532999, type="rto", segs=1, err=0))
+    f = findings(probes)["filter-drop"]
+    assert f["severity"] == severity and f["numbers"] == {"dropped": 100, "live": 100 * live}
+    assert f["who"][0]["what"] == [{"what": "NETFILTER_DROP at nft_do_chain", "count": 100}]
+
+
+def test_tracers_are_there_before_and_until_after(probes):
+    """They begin before the counters are read for the first time, and are asked to end after the last."""
+    log = probes.path / "log"
+    for name in TRACERS:
+        probes.script(name, f"sleep 0.3; echo attached >>{log}; printf '\\fskoop-{name}: attached\\n' >&2\n"
+                      f"trap 'echo ended >>{log}; exit 0' TERM; while :; do sleep 0.05 & wait $!; done")
+    probes.script("tcp", f"echo read >>{log}; cat {probes.path}/tcp.data; sleep 0.3; echo read >>{log}")
+    (probes.path / "tcp.data").write_text("".join(line + "\n" for line in sorted(
+        records("tcp_activeopens", 1, 2), key=lambda line: "21:46:20" in line)))
+    assert "nothing wrong" in probes.snapshot().stdout
+    assert log.read_text().split() == ["attached"] * 3 + ["read"] * 2 + ["ended"] * 3
+
+
+def test_tracers_get_targets_and_no_rounds(probes):
+    healthy(probes)
+    probes.script("packetloss", f'echo "$@" >{probes.path}/args')
+    probes.snapshot("-n", "blue", "1.5")
+    assert (probes.path / "args").read_text().split() == (
+        "--framed -C --by reason,location,tuple,device -n blue -o json -v".split())
+
+
+def test_tracers_without_privilege(probes):
+    """The snapshot is what it was without them; what they lack is said once, without what else they had to say."""
+    overflow(probes)
+    for name in TRACERS:
+        probes.script(name, f"echo 'skoop-{name}: symbols are hidden' >&2; echo 'skoop-{name}: no BPF: missing CAP_BPF; be root' >&2; exit 3")
+    done = probes.snapshot()
+    assert "accept queue full" in done.stdout and "who:" not in done.stdout
+    assert done.stdout.splitlines()[-1] == "not looked at: packetloss, tcpreset, tcpretrans: no BPF: missing CAP_BPF; be root"
+    gaps = json.loads(probes.snapshot("-j").stdout.splitlines()[-1])["gaps"]
+    assert gaps == [{"probe": p, "why": "no BPF: missing CAP_BPF; be root", "partly": False} for p in TRACERS]
+
+
+def test_a_tracer_runs_reduced_or_loses_events(probes):
+    healthy(probes)
+    probes.script("tcpreset", "printf '\\fskoop-tcpreset: hook a: missing\\n\\fskoop-tcpreset: attached\\n' >&2\n"
+                  "trap 'echo skoop-tcpreset: 7 events lost >&2; exit 0' TERM; while :; do sleep 0.05 & wait $!; done")
+    assert probes.snapshot().stdout.splitlines()[1:] == ["limited: tcpreset: 7 events lost"]
+
+
+def test_a_tracer_talks_nonsense(probes):
+    healthy(probes)
+    probes.script("tcpreset", "echo garbage; exit 0")
+    done = probes.snapshot(rc=1)
+    assert "not looked at: tcpreset: what it says is not understood\n" in done.stdout
 
 
 def test_nothing_wrong(probes):

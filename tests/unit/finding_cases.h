@@ -238,6 +238,11 @@ static const struct finding_case {
 	{ 225, WARNING,
 	  "tcp_incsumerrors 0 2; udp_incsumerrors{family=ipv6} 0 2; ip_icmpincsumerrors 0 1" },
 	{ 225, NOTHING, "tcp_incsumerrors 0 2; udp_incsumerrors 0 2; ip_icmpincsumerrors 1" },
+	{ 230, WARNING, "packetloss_netfilter 0 100; packetloss_livedrops 0 10" },
+	{ 230, NOTE, "packetloss_netfilter 0 99; packetloss_livedrops 0 99" },
+	{ 230, NOTE, "packetloss_netfilter 0 100; packetloss_livedrops 0 9" },
+	{ 230, NOTE, "packetloss_netfilter 0 10; packetloss_livedrops 0" },
+	{ 230, NOTHING, "packetloss_netfilter 0 9; packetloss_livedrops 0 9" },
 	{ 232, WARNING,
 	  "tcpext_tcptimeouts 0 3; tcpext_tcpsynretrans 0; " STATE("NEW_SYN_RECV") " 1; " STATE(
 		  "SYN_RECV") " 0;"

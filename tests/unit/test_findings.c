@@ -15,6 +15,8 @@
 #include "tools/skoop/findings_fold.c"
 #include "tools/skoop/findings_text.c"
 #include "tools/skoop/findings_explain.c"
+#include "tools/skoop/who.c"
+#include "tools/skoop/who_rules.c"
 
 #include "samples.h"
 #include "finding_cases.h"
@@ -348,7 +350,7 @@ static void test_words(void **state)
 		    "web (7) uses 96 of its 100 file descriptors", "skoop-fd --by type -p 7");
 	assert_says(RESENT(111, 10, 1000), "retransmit-ratio",
 		    "10 % of data segments lost and sent again (100 of 1000)",
-		    "skoop-tcpretrans -C -P ns/pod");
+		    "skoop-tcpretrans -P ns/pod");
 	assert_says(WAITS("pod"), "peer-not-reading",
 		    "the peer's window is closed: 68 KiB wait here, 5 probes sent",
 		    "skoop-tcpsummary --worst -P ns/pod");

@@ -17,7 +17,7 @@
 struct who {
 	struct arena arena;
 	struct dict texts;    /* each text once */
-	struct dict by_key;   /* struct key to struct who_entry */
+	struct dict by_key;   /* struct who_key to struct who_entry */
 	struct who_entry **v; /* in order of arrival */
 	size_t n, size, of_kind[WHO_KINDS];
 };
@@ -47,9 +47,9 @@ const struct who_entry *who_entry(const struct who *w, size_t i)
 
 /* ---- one line ---- */
 
-/* As it is read: the texts are in `text`, in the order of `keys`. */
+/* As it is read: the texts are in `text`, in the order of `told_keys`. */
 enum { PROTOCOL, SADDR, DADDR, TYPE, EVENT, REASON, LOCATION, STATE, DEVICE, TEXTS };
-static const char *const keys[TEXTS] = {
+static const char *const told_keys[TEXTS] = {
 	[PROTOCOL] = "protocol", [SADDR] = "saddr", [DADDR] = "daddr",
 	[TYPE] = "type",         [EVENT] = "event", [REASON] = "reason",
 	[LOCATION] = "location", [STATE] = "state", [DEVICE] = "device",
@@ -65,14 +65,14 @@ struct told {
 };
 
 /* A port is a number in events and a text in labels; "-" and null: unknown. */
-static uint32_t read_port(const struct json *j)
+static uint32_t told_port(const struct json *j)
 {
 	uint64_t port;
 
 	return parse_u64(j->text, 0, UINT16_MAX, &port) ? PORT_NONE : (uint32_t)port;
 }
 
-static void read_number(struct told *t, const struct json *j, const char *key)
+static void told_number(struct told *t, const struct json *j, const char *key)
 {
 	uint64_t value;
 
@@ -86,29 +86,29 @@ static void read_number(struct told *t, const struct json *j, const char *key)
 		t->number = value;
 }
 
-static void read_value(struct told *t, const struct json *j, const char *key)
+static void told_value(struct told *t, const struct json *j, const char *key)
 {
 	bool text = j->token == JSON_STRING;
 
 	if (!strcmp(key, "sport")) {
-		t->sport = read_port(j);
+		t->sport = told_port(j);
 	} else if (!strcmp(key, "dport")) {
-		t->dport = read_port(j);
+		t->dport = told_port(j);
 	} else if (!strcmp(key, "kind") && text) {
 		t->event = json_is(j, "event");
 	} else if (!strcmp(key, "metric") && text) {
 		t->count = json_is(j, "kubeskoop_packetloss_count");
 	} else if (j->token == JSON_NUMBER) {
-		read_number(t, j, key);
+		told_number(t, j, key);
 	} else if (text && strcmp(j->text, "-")) {
 		for (size_t i = 0; i < TEXTS; i++)
-			if (!strcmp(key, keys[i]))
+			if (!strcmp(key, told_keys[i]))
 				snprintf(t->text[i], TEXT_MAX, "%.*s", TEXT_MAX - 1, j->text);
 	}
 }
 
-/* Labels are read as if they stood beside the other keys: none has the name of one. */
-static int read_object(struct told *t, struct json *j)
+/* Labels are read as if they stood beside the other told_keys: none has the name of one. */
+static int told_object(struct told *t, struct json *j)
 {
 	char key[32];
 
@@ -116,7 +116,7 @@ static int read_object(struct told *t, struct json *j)
 		snprintf(key, sizeof(key), "%.*s", (int)sizeof(key) - 1, j->text);
 		switch (json_next(j)) {
 		case JSON_OBJECT:
-			if (strcmp(key, "labels") ? !json_skip(j) : read_object(t, j) != 0)
+			if (strcmp(key, "labels") ? !json_skip(j) : told_object(t, j) != 0)
 				return -EBADMSG;
 			break;
 		case JSON_ARRAY:
@@ -124,7 +124,7 @@ static int read_object(struct told *t, struct json *j)
 				return -EBADMSG;
 			break;
 		case JSON_STRING:
-		case JSON_NUMBER: read_value(t, j, key); break;
+		case JSON_NUMBER: told_value(t, j, key); break;
 		case JSON_TRUE:
 		case JSON_FALSE:
 		case JSON_NULL: break;
@@ -134,13 +134,13 @@ static int read_object(struct told *t, struct json *j)
 	return j->token == JSON_OBJECT_END ? 0 : -EBADMSG;
 }
 
-static int read_told(struct told *t, const char *line, size_t len)
+static int told_read(struct told *t, const char *line, size_t len)
 {
 	struct json j;
 
 	*t = (struct told){ .number = 1, .sport = PORT_NONE, .dport = PORT_NONE };
 	json_init(&j, line, len);
-	if (json_next(&j) != JSON_OBJECT || read_object(t, &j))
+	if (json_next(&j) != JSON_OBJECT || told_object(t, &j))
 		return -EBADMSG;
 	return json_next(&j) == JSON_END ? 0 : -EBADMSG;
 }
@@ -148,7 +148,7 @@ static int read_told(struct told *t, const char *line, size_t len)
 /* ---- counting ---- */
 
 /* What tells entries apart; texts by their address, as each is kept once. */
-struct key {
+struct who_key {
 	enum who_kind kind;
 	uint32_t sport, dport, refused;
 	uint64_t netns;
@@ -164,7 +164,7 @@ static const char *text_keep(struct who *w, const char *text)
 	return at ? *at : NULL;
 }
 
-static void key_begin(struct key *k, enum who_kind kind, const struct told *t)
+static void key_begin(struct who_key *k, enum who_kind kind, const struct told *t)
 {
 	memset(k, 0, sizeof(*k));
 	k->kind = kind;
@@ -177,7 +177,7 @@ static void key_begin(struct key *k, enum who_kind kind, const struct told *t)
 /* The entry that is there; NULL: there is none. Nothing is kept of what is only asked for. */
 static struct who_entry *entry_find(struct who *w, enum who_kind kind, const struct told *t)
 {
-	struct key k;
+	struct who_key k;
 
 	key_begin(&k, kind, t);
 	for (size_t i = 0; i < TEXTS; i++) {
@@ -188,7 +188,7 @@ static struct who_entry *entry_find(struct who *w, enum who_kind kind, const str
 	return dict_get(&w->by_key, &k, sizeof(k));
 }
 
-static struct who_entry *entry_add(struct who *w, const struct key *k)
+static struct who_entry *entry_add(struct who *w, const struct who_key *k)
 {
 	struct who_entry *e = arena_alloc(&w->arena, sizeof(*e));
 
@@ -217,7 +217,7 @@ static struct who_entry *entry_add(struct who *w, const struct key *k)
 /* 0 or -ENOMEM. */
 static int entry_make(struct who *w, enum who_kind kind, const struct told *t)
 {
-	struct key k;
+	struct who_key k;
 	void **at;
 
 	key_begin(&k, kind, t);
@@ -253,7 +253,7 @@ static int count(struct who *w, enum who_kind kind, struct told *t)
 int who_feed(struct who *w, enum who_kind kind, const char *line, size_t len)
 {
 	struct told t;
-	int err = read_told(&t, line, len);
+	int err = told_read(&t, line, len);
 
 	if (err || !(t.event || t.count) || !t.number)
 		return err;

@@ -14,7 +14,7 @@
 	"SOCKET_RCVBUFF PROTO_MEM __udp_enqueue_schedule_skb udp_queue_rcv_one_skb __udp_queue_rcv_skb " \
 	"udpv6_queue_rcv_one_skb __udpv6_queue_rcv_skb"
 #define DATA "rto fast tlp other"
-#define LISTENER "synack"
+#define SYNACK "synack"
 
 /*
  * words: any of these is its type, reason or place; one that ends with * is a beginning; NULL: all. TO_HERE: it was sent by
@@ -31,12 +31,12 @@ static const struct rule {
 	{ "conntrack-race", WHO_DROPS, FILTER },
 	{ "conntrack-drop", WHO_DROPS, FILTER },
 	{ "udp-memory", WHO_DROPS, RCVBUF, .protocol = "UDP" },
-	{ "accept-queue-overflow", WHO_RESENDS, LISTENER },
+	{ "accept-queue-overflow", WHO_RESENDS, SYNACK },
 	{ "accept-queue-overflow", WHO_RESENDS, "syn", .flags = TO_HERE },
-	{ "syn-queue-drop", WHO_RESENDS, LISTENER },
+	{ "syn-queue-drop", WHO_RESENDS, SYNACK },
 	{ "syn-queue-drop", WHO_RESENDS, "syn", .flags = TO_HERE },
-	{ "syn-flood", WHO_RESENDS, LISTENER },
-	{ "listen-drops", WHO_RESENDS, LISTENER },
+	{ "syn-flood", WHO_RESENDS, SYNACK },
+	{ "listen-drops", WHO_RESENDS, SYNACK },
 	{ "listen-drops", WHO_RESENDS, "syn", .flags = TO_HERE },
 	{ "softnet-drop", WHO_DROPS, "CPU_BACKLOG enqueue_to_backlog" },
 	{ "qdisc-drop", WHO_DROPS, "QDISC_* FQ_* CAKE_*", .flags = ON_DEVICE },
@@ -52,7 +52,7 @@ static const struct rule {
 	{ "filter-drop", WHO_DROPS, FILTER },
 	{ "synack-blocked", WHO_DROPS, FILTER, .protocol = "TCP" },
 	{ "connect-unanswered", WHO_RESENDS, "syn" },
-	{ "synack-unanswered", WHO_RESENDS, LISTENER },
+	{ "synack-unanswered", WHO_RESENDS, SYNACK },
 	{ "connect-refused", WHO_RESETS, "TCPRESET_RECEIVE", .state = "SYN_SENT" },
 	{ "retransmit-ratio", WHO_RESENDS, DATA },
 	{ "mtu-blackhole", WHO_RESENDS, DATA },
@@ -65,7 +65,7 @@ static const struct rule {
 	{ "reset-storm", WHO_RESETS, "TCPRESET_ACTIVE TCPRESET_PROCESS TCPRESET_RECEIVE" },
 	{ "closed-port", WHO_RESETS, "TCPRESET_NOSOCK TCPRESET_PROCESS" },
 	{ "paws", WHO_DROPS, "TCP_RFC7323_PAWS TCP_RFC7323_PAWS_ACK TCP_RFC7323_TW_PAWS" },
-	{ "half-open-pile", WHO_RESENDS, LISTENER },
+	{ "half-open-pile", WHO_RESENDS, SYNACK },
 	{ "udp-no-port", WHO_DROPS, "NO_SOCKET __udp4_lib_rcv __udp6_lib_rcv", .protocol = "UDP" },
 	{ "udp-send-drop", WHO_DROPS, "QDISC_* FQ_* CAKE_* NEIGH_*", .protocol = "UDP" },
 	{ "reassembly", WHO_DROPS, "FRAG_REASM_TIMEOUT FRAG_TOO_FAR DUP_FRAG" },

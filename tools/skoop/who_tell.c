@@ -204,7 +204,7 @@ static bool is_of(const struct who_group *g, const struct who_entry *e)
 	       port_fits(g->sport, e->dport) && port_fits(g->dport, e->sport);
 }
 
-static const struct subject *subject_of(const struct store *s, uint64_t netns)
+static const struct subject *subject_by_netns(const struct store *s, uint64_t netns)
 {
 	const struct subject *subject;
 
@@ -230,7 +230,7 @@ static int find_dropped(const struct who *w, const struct store *s, struct who_g
 		return 0;
 	what_text(most, &b);
 	g->dropped.text = b.data;
-	g->at = subject_of(s, most->netns);
+	g->at = subject_by_netns(s, most->netns);
 	return b.failed ? -ENOMEM : 0;
 }
 
