@@ -67,7 +67,7 @@ class Probes:
         rounds = sorted(lines, key=lambda line: "21:46:20" in line)
         data.write_text("".join(f"{line}\n" for line in rounds))
         # One that traces tells in the end what it has seen, and has begun before the others do.
-        traces = f"printf '\\fskoop-{name}: attached\\n' >&2; trap 'cat {data}; exit {code}' TERM; while :; do sleep 0.05 & wait $!; done"
+        traces = f"printf '\\fskoop-{name}: attached\\n' >&2; trap 'cat {data}; exit {code}' TERM; while :; do setsid sleep 0.05; done"
         if name in TRACERS and not code:
             self.script(name, traces)
             return
@@ -110,11 +110,11 @@ def bad_day(probes):
     probes.says("packetloss", *drops(31, dport="80"))
     probes.says("tcp", *records("tcp_retranssegs", 0, 36, pod="client", netns=4026532112), *records("tcp_activeopens", 0, 12, pod="client", netns=4026532112),
                 *records("tcp_passiveopens", 0, 0, pod="client", netns=4026532112))
-    probes.says("netdev", *records("netdev_txdropped", 0, 20, pod="hostNetwork", namespace="hostNetwork", device="eth0"),
-                *records("netdev_txpackets", 0, 900, pod="hostNetwork", namespace="hostNetwork", device="eth0"),
-                *records("netdev_rxpackets", 0, 900, pod="hostNetwork", namespace="hostNetwork", device="eth0"))
-    probes.says("fd", *records("fd_openfd", 96, 97, pod="netns:blue", namespace="-", pid="4711", comm="we\x1b[2Jb"),
-                *records("fd_fdlimit", 100, 100, pod="netns:blue", namespace="-", pid="4711", comm="we\x1b[2Jb"),
+    probes.says("netdev", *records("netdev_txdropped", 0, 20, pod="hostNetwork", namespace="hostNetwork", netns=4026531840, device="eth0"),
+                *records("netdev_txpackets", 0, 900, pod="hostNetwork", namespace="hostNetwork", netns=4026531840, device="eth0"),
+                *records("netdev_rxpackets", 0, 900, pod="hostNetwork", namespace="hostNetwork", netns=4026531840, device="eth0"))
+    probes.says("fd", *records("fd_openfd", 96, 97, pod="netns:blue", namespace="-", netns=4026532113, pid="4711", comm="we\x1b[2Jb"),
+                *records("fd_fdlimit", 100, 100, pod="netns:blue", namespace="-", netns=4026532113, pid="4711", comm="we\x1b[2Jb"),
                 stderr="37 processes skipped: missing CAP_SYS_PTRACE")
     probes.says("io", *records("io_pressuresome", 0, 2500000, host=True), *records("io_pressurefull", 0, 1000000, host=True))
     probes.says("ipvs", code=4, stderr="ip_vs is not loaded")
@@ -184,7 +184,7 @@ def test_tracers_are_there_before_and_until_after(probes):
     log = probes.path / "log"
     for name in TRACERS:
         probes.script(name, f"sleep 0.3; echo attached >>{log}; printf '\\fskoop-{name}: attached\\n' >&2\n"
-                      f"trap 'echo ended >>{log}; exit 0' TERM; while :; do sleep 0.05 & wait $!; done")
+                      f"trap 'echo ended >>{log}; exit 0' TERM; while :; do setsid sleep 0.05; done")
     probes.script("tcp", f"echo read >>{log}; cat {probes.path}/tcp.data; sleep 0.3; echo read >>{log}")
     (probes.path / "tcp.data").write_text("".join(line + "\n" for line in sorted(
         records("tcp_activeopens", 1, 2), key=lambda line: "21:46:20" in line)))
@@ -215,7 +215,7 @@ def test_tracers_without_privilege(probes):
 def test_a_tracer_runs_reduced_or_loses_events(probes):
     healthy(probes)
     probes.script("tcpreset", "printf '\\fskoop-tcpreset: hook a: missing\\n\\fskoop-tcpreset: attached\\n' >&2\n"
-                  "trap 'echo skoop-tcpreset: 7 events lost >&2; exit 0' TERM; while :; do sleep 0.05 & wait $!; done")
+                  "trap 'echo skoop-tcpreset: 7 events lost >&2; exit 0' TERM; while :; do setsid sleep 0.05; done")
     assert probes.snapshot().stdout.splitlines()[1:] == ["limited: tcpreset: 7 events lost"]
 
 

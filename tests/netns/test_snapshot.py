@@ -102,14 +102,13 @@ def test_accept_queue_overflow(pair):
 
 
 def test_blocked_syns(pair):
-    a, b, quiet = pair
+    a, b, quiet = pair  # who drops them is not looked at, as if it were elsewhere
     nft(b, "input", "tcp flags syn drop")
-    snap = Snapshot(a, b, quiet, seconds=3).sampled()
+    snap = Snapshot(a, quiet, seconds=3).sampled()
     tries = [start_connect(a) for _ in range(5)]
     report = snap.report()
-    found = assert_found(report, "connect-unanswered", a, [b], quiet)
+    found = assert_found(report, "connect-unanswered", a, [], quiet)
     assert found["severity"] == "warning" and found["numbers"]["waiting"] == 5
-    assert report.everything_of(b) == []
     close_all(*tries)
 
 
@@ -302,8 +301,8 @@ def test_lost_segments(pair):
             with contextlib.suppress(BlockingIOError):
                 server.recv(1 << 20)
 
-    report = Snapshot(a, b, quiet, seconds=3).during(pump).report()
-    found = assert_found(report, "retransmit-ratio", a, [b], quiet)
+    report = Snapshot(a, quiet, seconds=3).during(pump).report()
+    found = assert_found(report, "retransmit-ratio", a, [], quiet)
     assert found["severity"] in ("warning", "critical")
     close_all(*(s for both in pairs for s in both))
 
@@ -313,10 +312,10 @@ def test_path_dies(pair):
     pairs = connected(a, b, 10)
     nft(b, "input", "drop")
     pairs[0][0].send(b"x" * 3000)
-    snap = Snapshot(a, b, quiet).sampled()
+    snap = Snapshot(a, quiet).sampled()
     for client, _ in pairs[1:]:
         client.send(b"x" * 3000)
-    found = assert_found(snap.report(), "path-silent", a, [b], quiet)
+    found = assert_found(snap.report(), "path-silent", a, [], quiet)
     assert found["numbers"]["timeouts"] >= 5 and found["numbers"]["waiting_bytes"] == 30000
     close_all(*(s for both in pairs for s in both))
 
@@ -326,11 +325,11 @@ def test_large_packets_vanish(pair):
     old = connected(a, b, 1)
     nft(b, "input", "ip length '>' 1000 drop")
     old[0][0].send(b"x" * 2 * 1448)
-    snap = Snapshot(a, b, quiet).sampled()
+    snap = Snapshot(a, quiet).sampled()
     new = connected(a, b, 5, port=5001)
     for client, _ in new:
         client.send(b"x" * 2 * 1448)  # whole segments: a short last one would get through
-    found = assert_found(snap.report(), "mtu-blackhole", a, [b], quiet)
+    found = assert_found(snap.report(), "mtu-blackhole", a, [], quiet)
     assert found["severity"] == "warning"
     close_all(*(s for both in old + new for s in both))
 

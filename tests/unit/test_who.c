@@ -11,6 +11,7 @@
 #include "tools/skoop/store.c"
 #include "tools/skoop/who.c"
 #include "tools/skoop/who_rules.c"
+#include "tools/skoop/who_list.c"
 #include "tools/skoop/who_tell.c"
 
 #include "samples.h"

@@ -125,7 +125,7 @@ static int judge(struct snapshot *s)
 
 	if (!gaps_find(s))
 		return worst ? worst : EXIT_FAILED;
-	if (live_drops_put(s) || findings_judge(s->store, &f)) {
+	if (live_drops_put(s) || findings_judge(s->store, &f) || who_fold(s->who, &f)) {
 		msg_error("out of memory");
 		findings_free(&f);
 		return EXIT_FAILED;

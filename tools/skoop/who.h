@@ -51,7 +51,7 @@ bool who_filtered(const struct who_entry *e);
 /* Drops of the filter in this namespace that hit data which TCP had to send again: of live connections. */
 uint64_t who_live_drops(const struct who *w, uint64_t netns);
 
-/* ---- who_tell.c ---- */
+/* ---- who_list.c ---- */
 
 #define WHO_SHOWN 3
 #define WHO_WHATS 3
@@ -71,6 +71,7 @@ struct who_group {
 	size_t nwhats, whats_size;
 	/* For resends: what dropped most of them on this machine, and where; count 0: nothing was seen to. */
 	struct who_what dropped;
+	bool filtered;            /* by the firewall or the connection tracking */
 	const struct subject *at; /* NULL: a namespace without samples */
 };
 
@@ -83,6 +84,13 @@ struct who_list {
 /* 0 or -ENOMEM; free it in any case. w NULL: nobody is known. */
 int who_list(const struct who *w, const struct finding *f, struct who_list *list);
 void who_list_free(struct who_list *list);
+/*
+ * Puts findings about what was sent again below the filter-drop that has dropped it, be it in another namespace: most of it
+ * was seen to. 0 or -ENOMEM.
+ */
+int who_fold(const struct who *w, struct findings *f);
+/* ---- who_tell.c ---- */
+
 /* One group in a line. */
 void who_say(const struct who_list *list, const struct who_group *g, struct buf *b);
 /* Adds ,"who":[…],"who_total":N,"who_others":N. */
