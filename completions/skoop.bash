@@ -11,8 +11,8 @@ _skoop_ask()
 
 _skoop_probes()
 {
-	printf '%s ' conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpreset tcpretrans \
-		tcpsummary udp
+	printf '%s ' conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp tcpext \
+		tcpreset tcpretrans tcpsummary udp
 }
 
 _skoop_commands()
@@ -24,24 +24,25 @@ _skoop_commands()
 _skoop_options()
 {
 	case $1 in
-	conntrack | fd | io | ip | ipvs | netdev | \
-		qdisc | sock | softnet | tcp | tcpext | tcpreset | \
-		tcpretrans | tcpsummary | udp | run | list | explain | \
-		doctor | help)
+	conntrack | fd | flow | io | ip | ipvs | \
+		netdev | packetloss | qdisc | sock | softnet | tcp | \
+		tcpext | tcpreset | tcpretrans | tcpsummary | udp | run | \
+		list | explain | doctor | help)
 		echo '-h --help'
 		;;
 	esac
 	case $1 in
-	skoop | conntrack | fd | io | ip | ipvs | \
-		netdev | qdisc | sock | softnet | tcp | tcpext | \
-		tcpreset | tcpretrans | tcpsummary | udp | run)
+	skoop | conntrack | fd | flow | io | ip | \
+		ipvs | netdev | packetloss | qdisc | sock | softnet | \
+		tcp | tcpext | tcpreset | tcpretrans | tcpsummary | udp | \
+		run)
 		echo '-V --version'
 		;;
 	esac
 	case $1 in
-	conntrack | fd | io | ip | ipvs | netdev | \
-		qdisc | sock | softnet | tcp | tcpext | tcpreset | \
-		tcpretrans | tcpsummary | udp | run)
+	conntrack | fd | flow | io | ip | ipvs | \
+		netdev | packetloss | qdisc | sock | softnet | tcp | \
+		tcpext | tcpreset | tcpretrans | tcpsummary | udp | run)
 		echo '-n --netns -p --pid -c --container -P --pod --host -A --all --procfs --sysfs
 		--rootfs --pod-logs --host-netns --node -o --output -j --json -w --write -z
 		--zeros -H --no-header -T --timestamp --color -d --duration -E --exit-status
@@ -49,8 +50,13 @@ _skoop_options()
 		;;
 	esac
 	case $1 in
-	tcpreset | tcpretrans | run)
-		echo '--address --port -K --stack -e --max-events --buffer --hooks'
+	flow | packetloss | tcpreset | tcpretrans | run)
+		echo '--address --port --hooks'
+		;;
+	esac
+	case $1 in
+	packetloss | tcpreset | tcpretrans | run)
+		echo '-K --stack -e --max-events --buffer'
 		;;
 	esac
 	case $1 in
@@ -69,13 +75,23 @@ _skoop_options()
 		;;
 	esac
 	case $1 in
+	flow | run)
+		echo '--sort --no-ports --idle --device --all-devices --max-flows'
+		;;
+	esac
+	case $1 in
 	ipvs | run)
 		echo '--services'
 		;;
 	esac
 	case $1 in
 	netdev | run)
-		echo '--device --lo --sum'
+		echo '--lo --sum'
+		;;
+	esac
+	case $1 in
+	packetloss | run)
+		echo '--reason --not-reason -C --count --rate-limit --benign'
 		;;
 	esac
 	case $1 in
@@ -104,6 +120,11 @@ _skoop_options()
 		;;
 	esac
 	case $1 in
+	flow)
+		echo '--top --by'
+		;;
+	esac
+	case $1 in
 	io)
 		echo '-a --all-counters'
 		;;
@@ -120,7 +141,12 @@ _skoop_options()
 	esac
 	case $1 in
 	netdev)
-		echo '-a --all-counters'
+		echo '-a --all-counters --device'
+		;;
+	esac
+	case $1 in
+	packetloss)
+		echo '--by --top'
 		;;
 	esac
 	case $1 in
@@ -178,9 +204,11 @@ _skoop_value()
 		echo file
 		;;
 	*:--warn | *:--warn= | *:--node | *:--node= | *:-d | *:--duration | \
-		*:--duration= | *:--top | *:--top= | *:--device | *:--device= | *:--address | \
-		*:--address= | *:--port | *:--port= | *:-e | *:--max-events | *:--max-events= | \
-		*:--buffer | *:--buffer= | *:--hooks | *:--hooks= | *:--timeout | *:--timeout=)
+		*:--duration= | packetloss:--by | packetloss:--by= | *:--top | *:--top= | *:--idle | \
+		*:--idle= | *:--device | *:--device= | *:--max-flows | *:--max-flows= | *:--address | \
+		*:--address= | *:--port | *:--port= | *:--hooks | *:--hooks= | *:--reason | \
+		*:--reason= | *:--not-reason | *:--not-reason= | *:--rate-limit | *:--rate-limit= | *:-e | \
+		*:--max-events | *:--max-events= | *:--buffer | *:--buffer= | *:--timeout | *:--timeout=)
 		echo free
 		;;
 	*:--explain | *:--explain=)
@@ -195,8 +223,14 @@ _skoop_value()
 	*:-P | *:--pod | *:--pod=)
 		echo pod
 		;;
+	flow:--by | flow:--by=)
+		echo words 5tuple pair dport proto
+		;;
 	*:--color=)
 		echo words auto always never
+		;;
+	*:--sort | *:--sort=)
+		echo words bytes packets
 		;;
 	fd:--by | run:--by | fd:--by= | run:--by=)
 		echo words pod pid type
@@ -286,6 +320,6 @@ _skoop()
 		_skoop_reply_argument "$tool"
 	fi
 }
-complete -F _skoop skoop skoop-conntrack skoop-fd skoop-io skoop-ip skoop-ipvs skoop-netdev skoop-qdisc skoop-sock \
-	skoop-softnet skoop-tcp skoop-tcpext skoop-tcpreset skoop-tcpretrans skoop-tcpsummary \
-	skoop-udp
+complete -F _skoop skoop skoop-conntrack skoop-fd skoop-flow skoop-io skoop-ip skoop-ipvs skoop-netdev \
+	skoop-packetloss skoop-qdisc skoop-sock skoop-softnet skoop-tcp skoop-tcpext \
+	skoop-tcpreset skoop-tcpretrans skoop-tcpsummary skoop-udp

@@ -18,15 +18,18 @@ function __skoop_probes
 	__skoop_pairs \
 		conntrack 'Is the connection tracking table full, and what does it drop?' \
 		fd 'How many descriptors and sockets are open, where, and how near is a limit?' \
+		flow 'Who sends how much to whom, and through which device?' \
 		io 'How much do processes read and write, and how much of it goes to storage?' \
 		ip 'Does IP drop packets here: no route, truncated, and with -a everything else?' \
 		ipvs 'What does the IP virtual server schedule and pass?' \
 		netdev 'Which device drops packets or has errors?' \
+		packetloss 'Which packets does the kernel drop, where and why?' \
 		qdisc 'Which device\'s queue drops packets, and what waits in it?' \
 		sock 'How many TCP sockets are there, and how much memory do they hold?' \
 		softnet 'Do CPUs drop received packets because their backlog is full?' \
 		tcp 'How much TCP is there, and how much of it fails or is sent again?' \
 		tcpext 'What goes wrong in TCP: overflows, aborts, time-outs, memory?' \
+		tcpreset 'Which TCP connections are reset, by whom, and why?' \
 		tcpretrans 'Which TCP connections send data again, and why?' \
 		tcpsummary 'How many TCP connections, in which states, and how much waits in their queues?' \
 		udp 'Which datagrams get lost here: no listener, full buffers, bad checksums?'
@@ -77,16 +80,16 @@ complete -c skoop -n __skoop_first -a '(__skoop_tools)'
 complete -c skoop -n __skoop_first -s h -l help -d 'What there is'
 complete -c skoop -n __skoop_first -s V -l version -d 'The version'
 complete -c skoop -n 'not __skoop_first' -a '(__skoop_delegate)'
-for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpretrans tcpsummary \
-		udp snapshot run list targets explain doctor help
+for tool in conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp tcpext \
+		tcpreset tcpretrans tcpsummary udp snapshot run list targets explain doctor help
 	complete -c skoop-$tool -f
 end
-for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpretrans tcpsummary \
-		udp run list explain doctor help
+for tool in conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp tcpext \
+		tcpreset tcpretrans tcpsummary udp run list explain doctor help
 	complete -c skoop-$tool -s h -l help -d 'This help'
 end
-for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpretrans tcpsummary \
-		udp run
+for tool in conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp tcpext \
+		tcpreset tcpretrans tcpsummary udp run
 	complete -c skoop-$tool -s n -l netns -x -a '(__skoop_ask skoop targets --complete netns)' -d 'A network namespace (repeatable)'
 	complete -c skoop-$tool -s p -l pid -x -a '(__skoop_ask skoop targets --complete pid)' -d 'The network namespace of a process; values per process are limited to it'
 	complete -c skoop-$tool -s c -l container -x -a '(__skoop_ask skoop targets --complete container)' -d 'A container, by at least 6 digits of its ID'
@@ -113,6 +116,16 @@ for tool in conntrack fd io ip ipvs netdev qdisc sock softnet tcp tcpext tcpretr
 	complete -c skoop-$tool -s q -l quiet -d 'Errors only'
 	complete -c skoop-$tool -s V -l version -d 'The version'
 end
+for tool in flow packetloss tcpreset tcpretrans run
+	complete -c skoop-$tool -l address -x -d 'Only with this address at either end, counts too'
+	complete -c skoop-$tool -l port -x -d 'Only with this port at either end, counts too'
+	complete -c skoop-$tool -l hooks -x -d 'Kinds of hooks to choose from: tp_btf,fentry,fexit,kprobe'
+end
+for tool in packetloss tcpreset tcpretrans run
+	complete -c skoop-$tool -s K -l stack -d 'Kernel stacks of events'
+	complete -c skoop-$tool -s e -l max-events -x -d 'Stop after N events'
+	complete -c skoop-$tool -l buffer -x -d 'Size of the buffer for events, a power of two (512)'
+end
 for tool in list explain doctor
 	complete -c skoop-$tool -s j -l json -d 'JSON Lines'
 end
@@ -125,27 +138,33 @@ for tool in fd run
 	complete -c skoop-$tool -l by -x -a 'pod pid type' -d 'Descriptors by pod (default), pid or type'
 	complete -c skoop-$tool -l top -x -d 'Of --by pid only the N processes with most of each namespace'
 end
+for tool in flow run
+	complete -c skoop-$tool -l sort -x -a 'bytes packets' -d 'Largest by bytes (default) or packets'
+	complete -c skoop-$tool -l no-ports -d 'Add up over ports'
+	complete -c skoop-$tool -l idle -x -d 'Forget flows that have been idle for SECS; needs INTERVAL'
+	complete -c skoop-$tool -l device -x -d 'Count at these devices, not at those of the default routes'
+	complete -c skoop-$tool -l all-devices -d 'Count at every device that a packet passes, loopback too'
+	complete -c skoop-$tool -l max-flows -x -d 'Room for N flows (65536; with --by 16384)'
+end
 for tool in ipvs run
 	complete -c skoop-$tool -l services -d 'Each virtual service and real server, too'
 end
 for tool in netdev run
-	complete -c skoop-$tool -l device -x -d 'Only devices whose name matches'
 	complete -c skoop-$tool -l lo -d 'The loopback device, too'
 	complete -c skoop-$tool -l sum -d 'One total a namespace; devices that carry another\'s packets count once'
+end
+for tool in packetloss run
+	complete -c skoop-$tool -l reason -x -d 'Only drops for these reasons, counts too'
+	complete -c skoop-$tool -l not-reason -x -d 'No drops for these reasons, counts neither'
+	complete -c skoop-$tool -s C -l count -d 'Counts by reason, location and addresses in place of events'
+	complete -c skoop-$tool -l rate-limit -x -d 'At most N events a second; what is left out is counted as lost'
+	complete -c skoop-$tool -l benign -d 'Show also what is freed without loss, and what is not IP'
 end
 for tool in qdisc run
 	complete -c skoop-$tool -l tree -d 'Every qdisc with its handle and parent, instead of one row a device'
 end
 for tool in tcpext run
 	complete -c skoop-$tool -l drops -d 'Only what means lost data or refused connections'
-end
-for tool in tcpretrans run
-	complete -c skoop-$tool -l address -x -d 'Only with this address at either end, counts too'
-	complete -c skoop-$tool -l port -x -d 'Only with this port at either end, counts too'
-	complete -c skoop-$tool -s K -l stack -d 'Kernel stacks of events'
-	complete -c skoop-$tool -s e -l max-events -x -d 'Stop after N events'
-	complete -c skoop-$tool -l buffer -x -d 'Size of the buffer for events, a power of two (512)'
-	complete -c skoop-$tool -l hooks -x -d 'Kinds of hooks to choose from: raw_tp,tp_btf,fentry,fexit,kprobe'
 end
 for tool in tcpsummary run
 	complete -c skoop-$tool -l states -d 'Sockets in each of the 12 states'
@@ -154,6 +173,10 @@ for tool in tcpsummary run
 end
 for tool in fd
 	complete -c skoop-$tool -s a -l all-counters -d 'Also deleted files, the process limit, the machine\'s files'
+end
+for tool in flow
+	complete -c skoop-$tool -l top -x -d 'Only the N largest flows, of each interval if there is one'
+	complete -c skoop-$tool -l by -x -a '5tuple pair dport proto' -d 'Add up by 5tuple (default), pair of addresses, dport or proto'
 end
 for tool in io
 	complete -c skoop-$tool -s a -l all-counters -d 'Also rchar, wchar, cancelled writes and the machine\'s I/O pressure'
@@ -166,6 +189,11 @@ for tool in ipvs
 end
 for tool in netdev
 	complete -c skoop-$tool -s a -l all-counters -d 'Every link statistic, carrier, MTU, state and role'
+	complete -c skoop-$tool -l device -x -d 'Only devices whose name matches'
+end
+for tool in packetloss
+	complete -c skoop-$tool -l by -x -d 'What -C counts by: reason, location, tuple, protocol, saddr, sport, daddr, dport, device'
+	complete -c skoop-$tool -l top -x -d 'Only the N largest of -C'
 end
 for tool in qdisc
 	complete -c skoop-$tool -s a -l all-counters -d 'Requeues, too'
