@@ -145,6 +145,26 @@ static __always_inline const struct sock *sock_of_skb(const struct sk_buff *skb)
 	return (__s64)sk < 0 ? sk : NULL;
 }
 
+/*
+ * dev_of_skb(), whose check it has, for a hook whose pointers may be followed. What it gives is a number to the verifier,
+ * as other numbers are: pointers would have it go through what follows once more.
+ */
+static __always_inline const struct net_device *dev_of(const struct sk_buff *skb, __u32 *netns)
+{
+	const struct net_device *checked = BPF_CORE_READ(skb, dev), *dev;
+	const struct net *net;
+
+	*netns = 0;
+	if ((__s64)checked >= 0 || (__u64)checked & 7)
+		return NULL;
+	dev = skb->dev;
+	net = dev ? dev->nd_net.net : NULL;
+	if (!net || net->ns.inum < 0xefffff00)
+		return NULL;
+	*netns = net->ns.inum;
+	return checked;
+}
+
 static __always_inline const struct sock *sock_handed(const struct sk_buff *skb)
 {
 	struct handing *h;
@@ -174,7 +194,7 @@ static __always_inline void find_owner(struct drop *d, const struct sock *rx_sk)
 	__u32 netns;
 
 	d->sk = rx_sk ? rx_sk : sock_of_skb(d->skb);
-	d->dev = dev_of_skb(d->skb, &d->netns);
+	d->dev = dev_of(d->skb, &d->netns);
 	if (!d->sk) {
 		d->sk = sock_handed(d->skb);
 		d->handed = d->sk;
@@ -338,9 +358,9 @@ static __always_inline void read_headers(struct packetloss_event *e, const struc
 /* From the IP header on, wherever in the packet the kernel stands. */
 static __always_inline __u32 length_of(const struct sk_buff *skb, const struct packet *p)
 {
-	const __u8 *data = BPF_CORE_READ(skb, data);
+	const __u8 *data = skb->data;
 
-	return BPF_CORE_READ(skb, len) + (p->l3 ? data - p->l3 : 0);
+	return skb->len + (p->l3 ? data - p->l3 : 0);
 }
 
 /* A pointer in a struct of ours is copied first: CO-RE would take that for a kernel's type. */
@@ -357,7 +377,7 @@ static __always_inline void fill(struct packetloss_event *e, const struct drop *
 	read_headers(e, p);
 	e->location = d->location;
 	e->len = length_of(skb, p);
-	e->mark = BPF_CORE_READ(skb, mark);
+	e->mark = skb->mark;
 	e->verdict = verdict_of(d);
 	if (has_reasons) {
 		e->reason = d->reason;
@@ -373,7 +393,7 @@ static __always_inline void fill(struct packetloss_event *e, const struct drop *
 	}
 }
 
-SEC("?raw_tp/kfree_skb")
+SEC("?tp_btf/kfree_skb")
 int BPF_PROG(kfree_skb, const struct sk_buff *skb, const void *location)
 {
 	struct drop d = { .skb = skb, .location = (__u64)location };
@@ -390,7 +410,7 @@ int BPF_PROG(kfree_skb, const struct sk_buff *skb, const void *location)
 	}
 	if (d.class & (knob_benign ? CLASS_UNWANTED : CLASS_UNWANTED | CLASS_BENIGN))
 		return 0;
-	protocol = BPF_CORE_READ(skb, protocol);
+	protocol = skb->protocol;
 	d.ip = protocol == bpf_htons(ETH_P_IP) || protocol == bpf_htons(ETH_P_IPV6);
 	if (!d.ip && !knob_benign)
 		return 0;
@@ -399,13 +419,13 @@ int BPF_PROG(kfree_skb, const struct sk_buff *skb, const void *location)
 	if (d.class & CLASS_BENIGN && !knob_benign)
 		return 0;
 	if (names_sockets)
-		rx_sk = (const struct sock *)ctx[3];
+		bpf_probe_read_kernel(&rx_sk, sizeof(rx_sk), &ctx[3]);
 	find_owner(&d, rx_sk);
 	if (!netns_wanted(d.netns))
 		return 0;
 	if (d.ip &&
 	    (with_events || knob_count || knob_port || only_address || d.class & CLASS_UNSAID))
-		packet_read(skb, &p);
+		packet_read_at(skb->head + skb->network_header, &p);
 	if (d.class & CLASS_UNSAID && handled(&d, &p)) {
 		if (!knob_benign)
 			return 0;
