@@ -150,7 +150,24 @@ static void test_three_and_the_others(void **state)
 	end(&s);
 }
 
-/* More than can be told apart: what is there goes on counting, what is new has no addresses, and memory no more growth. */
+/* More than can be told apart: of the rest only the smaller port stays, which is the server's. */
+static void test_many_clients(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, "retransmit-ratio", "tcp_insegs 1");
+	for (int i = 1; i <= 60000; i++)
+		resend(&s, netns(&s), "rto", 5000 + i, 443, 1, 0);
+	resend(&s, netns(&s), "rto", 80, 60000, 1, 0);
+	assert_int_equal(s.who->n, ENTRIES_MAX + 2);
+	expect(&s, 60001, 0,
+	       "10.9.0.1 -> 10.9.0.2:443 tcp rto 60000 (100 % of all)\n"
+	       "10.9.0.1:80 -> 10.9.0.2 tcp rto 1 (0 % of all)\n");
+	end(&s);
+}
+
+/* What is there goes on counting, what is new has no addresses in the end, and memory does not grow. */
 static void test_bounded(void **state)
 {
 	struct scene s;
@@ -159,17 +176,17 @@ static void test_bounded(void **state)
 	(void)state;
 	begin(&s, "retransmit-ratio", "tcp_insegs 1");
 	for (int i = 0; i < 60000; i++)
-		resend(&s, netns(&s), "rto", i, i / 100, 1, 0);
+		resend(&s, netns(&s), "rto", i, i, 1, 0);
 	entries = s.who->n;
-	assert_in_range(entries, ENTRIES_MAX, ENTRIES_MAX + 1);
+	assert_int_equal(entries, 2 * ENTRIES_MAX + 1);
 	for (int i = 0; i < 60000; i++)
 		resend(&s, netns(&s), "rto", 0, 0, 1, 0);
 	for (uint64_t i = 0; i < 2 * ENTRIES_HARD; i++)
-		resend(&s, 1000 + i, "rto", (int)i, 1, 1, 0);
+		resend(&s, 100000 + i, "rto", (int)i, 1, 1, 0);
 	assert_in_range(s.who->n, entries, ENTRIES_HARD);
 	assert_in_range(s.who->texts.n, 1, 100);
 	for (size_t i = 0; i < s.who->n; i++)
-		if (s.who->v[i]->sport == 0)
+		if (s.who->v[i]->sport == 0 && s.who->v[i]->netns == netns(&s))
 			assert_int_equal(s.who->v[i]->count, 60001);
 	end(&s);
 }
@@ -272,6 +289,7 @@ int main(void)
 		cmocka_unit_test(test_one_connection),
 		cmocka_unit_test(test_ports_that_differ_are_left_out),
 		cmocka_unit_test(test_three_and_the_others),
+		cmocka_unit_test(test_many_clients),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_drops_of_what_was_sent_again),
 		cmocka_unit_test(test_places_stand_for_reasons),

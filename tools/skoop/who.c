@@ -9,7 +9,10 @@
 #include "libcommon/array.h"
 #include "libcommon/json.h"
 
-/* So many of a kind are told apart; what comes later is counted without its addresses. */
+/*
+ * So many of a kind are told apart by both ports; of what comes later, as many without the larger one, which is the client's
+ * as a rule; what comes then is counted without its addresses.
+ */
 #define ENTRIES_MAX 8192
 /* And so many in all, whatever a probe says. */
 #define ENTRIES_HARD (4 * ENTRIES_MAX)
@@ -240,6 +243,10 @@ static int count(struct who *w, enum who_kind kind, struct told *t)
 	struct who_entry *e = entry_find(w, kind, t);
 
 	if (!e && w->of_kind[kind] >= ENTRIES_MAX) {
+		*(t->sport > t->dport ? &t->sport : &t->dport) = PORT_NONE;
+		e = entry_find(w, kind, t);
+	}
+	if (!e && w->of_kind[kind] >= 2 * ENTRIES_MAX) {
 		t->sport = t->dport = PORT_NONE;
 		*t->text[SADDR] = *t->text[DADDR] = '\0';
 		e = entry_find(w, kind, t);
