@@ -164,7 +164,8 @@ struct tuple_filter {
 
 /* The capabilities in .caps, and what .needs says of them. */
 #define TRACING_CAPS (1ULL << 39 | 1ULL << 38) /* CAP_BPF, CAP_PERFMON: newer than some headers */
-#define TRACING_NEEDS "CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before 5.8), CAP_SYSLOG for symbols"
+#define TRACING_NEEDS                                                                              \
+	"CAP_BPF and CAP_PERFMON; CAP_SYSLOG for symbols; before 5.11 CAP_SYS_RESOURCE or an unlimited ulimit -l"
 
 /* The row of what found no room in the buffer; libcommon fills it in. */
 #define LOST_EVENTS_METRIC                                                                         \
