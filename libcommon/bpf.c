@@ -362,9 +362,13 @@ static int find_targets(struct bpf_run *r)
 int bpf_probe_run(const struct probe *p, const struct options *opt, struct target_finder *f,
 		  struct out *o)
 {
-	struct bpf_run r = {
-		.probe = p, .tracing = p->tracing, .opt = opt, .finder = f, .out = o, .types_fd = -1
-	};
+	struct bpf_run r = { .probe = p,
+			     .tracing = p->tracing,
+			     .opt = opt,
+			     .finder = f,
+			     .out = o,
+			     .types_fd = -1,
+			     .module_fd = -1 };
 	int missing = find_targets(&r), code = missing;
 
 	if (!code || (r.targets && selected(r.targets)))

@@ -21,16 +21,53 @@ static int setup(struct bpf_program *prog, long cookie)
 	return bpf_program__set_attach_target(prog, STDERR_FILENO, NULL);
 }
 
+/* The descriptor of a module's types: the kernel lists all that are loaded, and the module by its name. -errno. */
+static int module_types(const char *module)
+{
+	uint32_t id = 0;
+
+	while (!bpf_btf_get_next_id(id, &id)) {
+		char name[64] = "";
+		struct bpf_btf_info info = { .name = (uintptr_t)name, .name_len = sizeof(name) };
+		uint32_t size = sizeof(info);
+		int fd = bpf_btf_get_fd_by_id(id);
+
+		if (fd < 0)
+			continue;
+		if (!bpf_obj_get_info_by_fd(fd, &info, &size) && info.kernel_btf &&
+		    !strcmp(name, module))
+			return fd;
+		close(fd);
+	}
+	return -errno;
+}
+
+static int prepare_function(struct bpf_run *r, const char *name, struct bpf_prog_load_opts *opts)
+{
+	const char *module;
+
+	opts->attach_btf_id = kernel_function_id(r->kernel, name, &module);
+	if (!opts->attach_btf_id || !module)
+		return opts->attach_btf_id ? 0 : -ENOENT;
+	if (r->module_fd < 0)
+		r->module_fd = module_types(module);
+	if (r->module_fd < 0)
+		return r->module_fd;
+	opts->attach_btf_obj_fd = (uint32_t)r->module_fd;
+	return 0;
+}
+
 static int prepare_load(struct bpf_program *prog, struct bpf_prog_load_opts *opts, long cookie)
 {
-	struct kernel *k = ((const struct bpf_run *)cookie)->kernel;
+	struct bpf_run *r = (struct bpf_run *)cookie;
 	const char *section = bpf_program__section_name(prog);
 	const char *target = strchrnul(section, '/');
 
 	target += *target == '/';
 	opts->attach_prog_fd = 0;
-	opts->attach_btf_id = strncmp(section, "tp_btf", 6) ? kernel_function_id(k, target)
-							    : kernel_tracepoint_id(k, target);
+	if (strncmp(section, "tp_btf", 6))
+		return prepare_function(r, target, opts);
+	opts->attach_btf_id = kernel_tracepoint_id(r->kernel, target);
 	return opts->attach_btf_id ? 0 : -ENOENT;
 }
 
@@ -67,4 +104,7 @@ void bpf_run_unhandle(struct bpf_run *r)
 {
 	while (r->nhandlers)
 		libbpf_unregister_prog_handler(r->handlers[--r->nhandlers]);
+	if (r->module_fd >= 0)
+		close(r->module_fd);
+	r->module_fd = -1;
 }

@@ -50,7 +50,8 @@ struct bpf_run {
 	struct stranger strangers[64]; /* the last ones */
 	size_t next_stranger;
 	struct bpf_object *object;
-	int types_fd; /* the kernel's types as far as the object names them, -1: not made yet */
+	int types_fd;  /* the kernel's types as far as the object names them, -1: not made yet */
+	int module_fd; /* the types of the module whose functions are traced, -1: of none */
 	struct bpf_rows *rows; /* of the present round */
 	int handlers[NHANDLERS];
 	size_t nhandlers;

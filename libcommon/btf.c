@@ -104,6 +104,15 @@ int types_read(struct types *t, const char *path)
 	return 0;
 }
 
+int types_read_module(struct types *t, const char *path, const struct types *base)
+{
+	int err = types_read(t, path);
+
+	if (!err)
+		t->base = base;
+	return err;
+}
+
 void types_free(struct types *t)
 {
 	if (t->map)
@@ -156,6 +165,9 @@ const struct btf_type *types_get(const struct types *t, uint32_t id)
 {
 	const struct btf_type *type;
 
+	if (t->base && id <= t->base->n)
+		return types_get(t->base, id);
+	id -= t->base ? t->base->n : 0;
 	if (!id || id > t->n)
 		return NULL;
 	type = (const struct btf_type *)(t->types + t->marks[(id - 1) / TYPES_STEP]);
@@ -166,34 +178,46 @@ const struct btf_type *types_get(const struct types *t, uint32_t id)
 
 const char *types_string(const struct types *t, uint32_t offset)
 {
+	if (t->base && offset < t->base->strings_len)
+		return types_string(t->base, offset);
+	offset -= t->base ? (uint32_t)t->base->strings_len : 0;
 	return offset < t->strings_len ? t->strings + offset : "";
 }
 
 /*
- * Strings stand once each, NUL between them. So a name that stands nowhere is no type's, and one that does is known by
- * its offset.
+ * Strings stand once each, NUL between them, a module's only where the kernel has them not. So a name that stands nowhere
+ * is no type's, and one that does is known by its offset.
  */
-static uint32_t string_offset(const struct types *t, const char *name)
+static bool string_offset(const struct types *t, const char *name, uint32_t *offset)
 {
 	size_t len = strlen(name);
 	const char *end = t->strings + t->strings_len, *at = t->strings;
 
+	if (t->base && string_offset(t->base, name, offset))
+		return true;
 	while ((at = memmem(at, (size_t)(end - at), name, len + 1))) {
-		if (at > t->strings && !at[-1])
-			return (uint32_t)(at - t->strings);
+		if (at == t->strings || !at[-1]) {
+			*offset = (uint32_t)(at - t->strings);
+			*offset += t->base ? (uint32_t)t->base->strings_len : 0;
+			return true;
+		}
 		at++;
 	}
-	return 0;
+	return false;
 }
 
 uint32_t types_find_id(const struct types *t, unsigned int kind, const char *name)
 {
-	uint32_t offset = *name ? string_offset(t, name) : 0;
+	uint32_t offset, id = t->base ? t->base->n : 0;
 	const struct btf_type *type = NULL;
 
-	for (uint32_t id = 1; offset && (type = types_next(t, type)); id++)
+	if (!*name || !string_offset(t, name, &offset))
+		return 0;
+	while ((type = types_next(t, type))) {
+		id++;
 		if (type->name_off == offset && BTF_INFO_KIND(type->info) == kind)
 			return id;
+	}
 	return 0;
 }
 

@@ -21,6 +21,8 @@ struct types {
 	size_t strings_len;
 	uint32_t n;      /* how many can be stepped through */
 	uint32_t *marks; /* where every TYPES_STEP-th lies, from types on */
+	/* What a module's are numbered behind: the kernel's own; NULL: they begin with themselves. */
+	const struct types *base;
 };
 #define TYPES_STEP 64
 
@@ -28,6 +30,8 @@ struct types {
 int types_read(struct types *t, const char *path);
 /* The same of bytes that stay the caller's and must outlive it. */
 int types_parse(struct types *t, const char *data, size_t size);
+/* A module's file; base: the kernel's own types, which must outlive it. */
+int types_read_module(struct types *t, const char *path, const struct types *base);
 void types_free(struct types *t);
 
 /* The number of the first type of that kind (BTF_KIND_*) and name; 0: none. */

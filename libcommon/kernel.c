@@ -31,7 +31,9 @@ struct place {
 	char *name; /* of its type */
 	unsigned int kind;
 	uint32_t id;
-	int args; /* -1: there is none */
+	int args;        /* -1: there is none */
+	bool searched;   /* in the modules, too */
+	char module[56]; /* "": the kernel's own */
 };
 
 /* What questions leave behind. */
@@ -137,7 +139,7 @@ static void place_find(struct place *p, const struct types *t)
 }
 
 /* Asked again for each program and each attempt to load: the answer is kept. NULL: out of memory. */
-static const struct place *place_of(struct kernel *k, unsigned int kind, const char *name)
+static struct place *place_of(struct kernel *k, unsigned int kind, const char *name)
 {
 	struct memory *m = k->memory;
 	struct place *p;
@@ -174,20 +176,6 @@ int kernel_tracepoint_args(struct kernel *k, const char *name)
 uint32_t kernel_tracepoint_id(struct kernel *k, const char *name)
 {
 	const struct place *p = tracepoint(k, name);
-
-	return p ? p->id : 0;
-}
-
-int kernel_function_args(struct kernel *k, const char *name)
-{
-	const struct place *p = place_of(k, BTF_KIND_FUNC, name);
-
-	return p ? p->args : -1;
-}
-
-uint32_t kernel_function_id(struct kernel *k, const char *name)
-{
-	const struct place *p = place_of(k, BTF_KIND_FUNC, name);
 
 	return p ? p->id : 0;
 }
@@ -294,6 +282,52 @@ static const struct ksyms *addresses(const struct kernel *k)
 			 symbols_path);
 	}
 	return ks;
+}
+
+/* In the module that has it, by the symbol table, if it is none of the kernel's own. */
+static void place_find_in_module(const struct kernel *k, struct place *p)
+{
+	const struct ksyms *ks = symbols(k);
+	const struct ksym *s = ksyms_named(ks, p->name);
+	const struct types *base = types_of(k);
+	struct types t;
+	char path[128];
+
+	if (!base || !s || !ks->names[s->module])
+		return;
+	snprintf(path, sizeof(path), "/sys/kernel/btf/%s", ks->names + s->module);
+	if (types_read_module(&t, path, base))
+		return;
+	place_find(p, &t);
+	types_free(&t);
+	if (p->id)
+		snprintf(p->module, sizeof(p->module), "%s", ks->names + s->module);
+}
+
+static const struct place *function(struct kernel *k, const char *name)
+{
+	struct place *p = place_of(k, BTF_KIND_FUNC, name);
+
+	if (p && p->args < 0 && !p->searched) {
+		p->searched = true;
+		place_find_in_module(k, p);
+	}
+	return p;
+}
+
+int kernel_function_args(struct kernel *k, const char *name)
+{
+	const struct place *p = function(k, name);
+
+	return p ? p->args : -1;
+}
+
+uint32_t kernel_function_id(struct kernel *k, const char *name, const char **module)
+{
+	const struct place *p = function(k, name);
+
+	*module = p && *p->module ? p->module : NULL;
+	return p ? p->id : 0;
 }
 
 bool kernel_has_symbol(struct kernel *k, const char *name)

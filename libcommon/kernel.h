@@ -31,11 +31,17 @@ void kernel_rest(struct kernel *k);
 
 /* How many arguments the tracepoint gives its listeners; -1: this kernel does not have it. */
 int kernel_tracepoint_args(struct kernel *k, const char *name);
-/* How many arguments the function takes; -1: BTF does not know it (inlined, static under another name, in a module). */
+/*
+ * How many arguments the function takes, one of a module included; -1: BTF does not know it (inlined, static under another
+ * name, in a module without type information).
+ */
 int kernel_function_args(struct kernel *k, const char *name);
-/* What bpf(2) calls them by when a program is to be attached there: the number of their type; 0: as above. */
+/*
+ * What bpf(2) calls them by when a program is to be attached there: the number of their type; 0: as above. module: whose
+ * types it is among, NULL: the kernel's; valid until the next question.
+ */
 uint32_t kernel_tracepoint_id(struct kernel *k, const char *name);
-uint32_t kernel_function_id(struct kernel *k, const char *name);
+uint32_t kernel_function_id(struct kernel *k, const char *name, const char **module);
 /* Whether the symbol table has a function of that name, modules included; also where addresses are hidden. */
 bool kernel_has_symbol(struct kernel *k, const char *name);
 

@@ -312,6 +312,40 @@ static void a_reduction_for_nothing_is_empty(void **state)
 	types_free(&t);
 }
 
+/* A module's numbers and strings go on where the kernel's end; its strings need not begin with an empty one. */
+static void a_module_goes_on_where_the_kernel_ends(void **state)
+{
+	const struct btf_type *f;
+	struct made_btf kernel, module = { .strings_len = 0 };
+	struct types base, t;
+
+	make_all_kinds(&kernel);
+	assert_int_equal(types_read(&base, made_file(&kernel, *state)), 0);
+	unlink(tree_path(*state, "btf"));
+	made_type(&module, BTF_KIND_FUNC, "send", 0, 12, NULL,
+		  0); /* 21, of a prototype of the kernel's */
+	made_type(&module, BTF_KIND_FUNC_PROTO, "", 3, 0, (uint32_t[6]){ 0 }, 6); /* 22 */
+	made_type(&module, BTF_KIND_FUNC, "receive", 0, 22, NULL, 0);             /* 23 */
+	made_type(&module, BTF_KIND_FUNC, "", 0, 22, NULL, 0);                    /* 24 */
+	module.types[0] += kernel.strings_len;
+	module.types[12] += kernel.strings_len;
+	module.types[15] = 1 + 4; /* "sock" of the kernel's strings: "int" stands before it */
+	assert_int_equal(types_read_module(&t, made_file(&module, *state), &base), 0);
+	f = types_find(&t, BTF_KIND_FUNC, "send");
+	assert_non_null(f);
+	assert_ptr_equal(f, types_get(&t, 21));
+	assert_ptr_equal(types_get(&t, f->type), types_get(&base, 12));
+	assert_string_equal(types_string(&t, f->name_off), "send");
+	f = types_find(&t, BTF_KIND_FUNC, "receive");
+	assert_non_null(f);
+	assert_int_equal(BTF_INFO_VLEN(types_get(&t, f->type)->info), 3);
+	assert_ptr_equal(types_find(&t, BTF_KIND_FUNC, "sock"), types_get(&t, 24));
+	assert_null(types_find(&t, BTF_KIND_STRUCT, "last")); /* the kernel's own are asked of it */
+	assert_null(types_get(&t, 25));
+	types_free(&t);
+	types_free(&base);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +358,7 @@ int main(void)
 		cmocka_unit_test(a_file_cut_short_is_refused),
 		cmocka_unit_test(a_reduction_holds_what_is_named),
 		cmocka_unit_test(a_reduction_for_nothing_is_empty),
+		cmocka_unit_test(a_module_goes_on_where_the_kernel_ends),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
