@@ -25,6 +25,9 @@ struct hist_bucket {
 	__u64 count, sum, min, max;
 };
 
+/* Of the map `names`, by label: what a label that stands for a name reads, in full or up to a NUL. */
+#define LABEL_NAME 32
+
 /* Index into the array `lost`. */
 enum lost_where {
 	LOST_RINGBUF, /* no room for an event */

@@ -129,6 +129,9 @@ int bpf_run_in_flight(struct bpf_run *r, void *record, size_t size, uint64_t sin
 	if (over >= r->looking_at || (!r->all_in_flight && over < r->looked_at))
 		return 0;
 	memcpy(&h, record, sizeof(h));
+	/* The kernel half lets through what was chosen; what it keeps may be anybody's. */
+	if (bpf_run_selecting(r) && !bpf_run_event_target(r, h.netns))
+		return 0;
 	h.mono_ns = r->looking_at;
 	h.type |= EVENT_IN_FLIGHT;
 	memcpy(record, &h, sizeof(h));

@@ -181,6 +181,20 @@ int bpf_run_each(struct bpf_run *r, const char *map,
 	return err;
 }
 
+void bpf_run_label(struct bpf_run *r,
+		   void (*text)(const struct kernel *k, uint64_t value, struct buf *b),
+		   uint64_t value, struct buf *b)
+{
+	char name[LABEL_NAME];
+
+	if (text)
+		text(r->kernel, value, b);
+	else if (!bpf_map_lookup_elem(bpf_run_map(r, "names"), &value, name))
+		buf_add(b, name, strnlen(name, sizeof(name)));
+	else
+		buf_u64(b, value);
+}
+
 static int add_counter(struct bpf_run *r, const void *key, uint64_t value, void *arg)
 {
 	const struct counter_key *k = key;
@@ -193,8 +207,8 @@ static int add_counter(struct bpf_run *r, const void *key, uint64_t value, void 
 		return 0;
 	m = &r->probe->metrics[k->metric];
 	buf_str(&b, "");
-	if (m->label_text)
-		m->label_text(r->kernel, k->label, &b);
+	if (m->label)
+		bpf_run_label(r, m->label_text, k->label, &b);
 	err = b.failed ? -ENOMEM : 0;
 	if (!err)
 		err = bpf_run_add(r, k->metric, k->netns,

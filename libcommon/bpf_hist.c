@@ -74,8 +74,8 @@ static struct shape *shape_of(struct bpf_run *r, struct hist_table *t, const str
 		return NULL;
 	buf_printf(&name, "%s\t%s\t", target->namespace, target->pod);
 	label = name.len;
-	if (h->label_text)
-		h->label_text(r->kernel, key->label, &name);
+	if (h->label)
+		bpf_run_label(r, h->label_text, key->label, &name);
 	s = name.failed ? NULL : shape_find(t, key->hist, name.data);
 	if (s || name.failed || array_grow(&t->v, &t->size, t->n + 1)) {
 		buf_free(&name);

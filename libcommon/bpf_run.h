@@ -102,6 +102,10 @@ void bpf_run_tell_hooks(const struct bpf_run *r);
 
 /* Hands this round's counters to out_metric(). 0 or -errno after one msg_error. */
 int bpf_run_counters(struct bpf_run *r);
+/* The text of a label's value: by `text`, else by the map `names`, else as a number. */
+void bpf_run_label(struct bpf_run *r,
+		   void (*text)(const struct kernel *k, uint64_t value, struct buf *b),
+		   uint64_t value, struct buf *b);
 /* Hands this round's histograms to out_hist(). 0 or -ENOMEM. */
 int bpf_run_hists(struct bpf_run *r);
 void bpf_run_hists_free(struct bpf_run *r);

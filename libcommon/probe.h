@@ -54,8 +54,9 @@ struct metric {
 	unsigned int flags;
 	struct advice advice;
 	/*
-	 * Of a counter of the kernel half whose key has a `label`: that label's name, and the text of its value. Its
-	 * values from 0 to `labels` - 1 are there from the first round on, others as they occur.
+	 * Of a counter of the kernel half whose key has a `label`: that label's name, and the text of its value (NULL:
+	 * as the kernel half's map `names` has it). Its values from 0 to `labels` - 1 are there from the first round
+	 * on, others as they occur.
 	 */
 	const char *label;
 	void (*label_text)(const struct kernel *k, uint64_t value, struct buf *b);
@@ -67,7 +68,7 @@ struct hist {
 	const char *name; /* "latency", "queue": skoop_<probe>_<name>_seconds in an exposition */
 	const char *help;
 	enum metric_scope scope;
-	const char *label; /* what there is one histogram of: "device", "cpu"; NULL: of each target */
+	const char *label; /* what there is one histogram of: "device", "cpu"; NULL: of each target. As of a metric: */
 	void (*label_text)(const struct kernel *k, uint64_t value, struct buf *b);
 };
 
