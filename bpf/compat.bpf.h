@@ -23,6 +23,33 @@ struct sk_buff___vlan_present {
 	__u8 vlan_present : 1;
 };
 
+/* A request named its disk itself until 5.17; its queue has done so since 5.15. The older may go with 5.10. */
+struct request___rq_disk {
+	struct gendisk *rq_disk;
+};
+struct request_queue___disk {
+	struct gendisk *disk;
+};
+
+/* A bio named its disk until 5.12, since then its device. May go with 5.10. */
+struct bio___bi_disk {
+	struct gendisk *bi_disk;
+};
+struct bio___bi_bdev {
+	struct block_device *bi_bdev;
+};
+
+/* Whose I/O it is, where the kernel accounts for that (CONFIG_BLK_CGROUP). */
+struct blkcg___cgroup {
+	struct cgroup_subsys_state css;
+};
+struct blkcg_gq___cgroup {
+	struct blkcg___cgroup *blkcg;
+};
+struct bio___cgroup {
+	struct blkcg_gq___cgroup *bi_blkg;
+};
+
 #pragma clang attribute pop
 
 #endif

@@ -164,6 +164,59 @@ struct rtable {
 	__u16 rt_type;
 };
 
+struct nsproxy {
+	struct net *net_ns;
+};
+
+struct task_struct {
+	unsigned int flags;
+	struct nsproxy *nsproxy; /* NULL while it ends */
+};
+
+struct gendisk {
+	char disk_name[32];
+	struct request_queue *queue;
+};
+
+struct request_queue {
+	const struct blk_mq_ops *mq_ops; /* NULL: it takes bios, and makes no requests of them */
+};
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;
+	unsigned int __data_len; /* what has not been completed */
+	u64 __sector;
+	struct bio *bio;
+};
+
+struct bvec_iter {
+	u64 bi_sector;
+	unsigned int bi_size;
+};
+
+struct bio {
+	unsigned int bi_opf;
+	u8 bi_status;
+	struct bvec_iter bi_iter;
+};
+
+struct block_device {
+	struct gendisk *bd_disk;
+};
+
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
 struct rt6_info {
 	u32 rt6i_flags;
 };

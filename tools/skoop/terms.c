@@ -40,21 +40,6 @@ static const struct event netiftxlat_events[] = {
 	{}
 };
 
-static const struct event biolatency_events[] = {
-	{ "BIOLAT_10MS",
-	  "Block IO latency exceeds 10ms",
-	  { .means = "one block request took 10 to 100 ms",
-	    .causes = "rotating or network disk; queueing",
-	    .confirm = "skoop biolatency -D: compare the time in the queue with the device's" } },
-	{ "BIOLAT_100MS",
-	  "Block IO latency exceeds 100ms",
-	  { .means = "one block request took more than 100 ms",
-	    .causes = "saturated or throttled volume (a limit on operations gives regular steps); "
-		      "failing disk; flush storm",
-	    .confirm = "the event's status; iostat -x; the provider's limit for the volume" } },
-	{}
-};
-
 static const struct metric kernellatency_metrics[] = {
 	{ "rxslow", NULL, COUNTER, "packets", "Kernel packet receiving slow",
 	  .advice = { .means = "packets that took more than 10 ms from the device to the socket "
@@ -247,7 +232,6 @@ static const struct event softirq_events[] = {
 
 const struct term terms[] = {
 	{ "netiftxlatency", "netiftxlat", netiftxlat_metrics, netiftxlat_events },
-	{ "biolatency", "biolatency", NULL, biolatency_events },
 	{ "kernellatency", "kernellatency", kernellatency_metrics, kernellatency_events },
 	{ "socketlatency", "socketlatency", socketlatency_metrics, socketlatency_events },
 	{ "virtcmdlatency", "virtcmdlatency", virtcmdlatency_metrics, virtcmdlatency_events },
