@@ -11,8 +11,8 @@ _skoop_ask()
 
 _skoop_probes()
 {
-	printf '%s ' conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp tcpext \
-		tcpreset tcpretrans tcpsummary udp
+	printf '%s ' biolatency conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp \
+		tcpext tcpreset tcpretrans tcpsummary udp
 }
 
 _skoop_commands()
@@ -24,25 +24,26 @@ _skoop_commands()
 _skoop_options()
 {
 	case $1 in
-	conntrack | fd | flow | io | ip | ipvs | \
-		netdev | packetloss | qdisc | sock | softnet | tcp | \
-		tcpext | tcpreset | tcpretrans | tcpsummary | udp | run | \
-		list | explain | doctor | help)
+	biolatency | conntrack | fd | flow | io | ip | \
+		ipvs | netdev | packetloss | qdisc | sock | softnet | \
+		tcp | tcpext | tcpreset | tcpretrans | tcpsummary | udp | \
+		run | list | explain | doctor | help)
 		echo '-h --help'
 		;;
 	esac
 	case $1 in
-	skoop | conntrack | fd | flow | io | ip | \
-		ipvs | netdev | packetloss | qdisc | sock | softnet | \
-		tcp | tcpext | tcpreset | tcpretrans | tcpsummary | udp | \
-		run)
+	skoop | biolatency | conntrack | fd | flow | io | \
+		ip | ipvs | netdev | packetloss | qdisc | sock | \
+		softnet | tcp | tcpext | tcpreset | tcpretrans | tcpsummary | \
+		udp | run)
 		echo '-V --version'
 		;;
 	esac
 	case $1 in
-	conntrack | fd | flow | io | ip | ipvs | \
-		netdev | packetloss | qdisc | sock | softnet | tcp | \
-		tcpext | tcpreset | tcpretrans | tcpsummary | udp | run)
+	biolatency | conntrack | fd | flow | io | ip | \
+		ipvs | netdev | packetloss | qdisc | sock | softnet | \
+		tcp | tcpext | tcpreset | tcpretrans | tcpsummary | udp | \
+		run)
 		echo '-n --netns -p --pid -c --container -P --pod --host -A --all --procfs --sysfs
 		--rootfs --pod-logs --host-netns --node -o --output -j --json -w --write -z
 		--zeros -H --no-header -T --timestamp --color -d --duration -E --exit-status
@@ -50,18 +51,33 @@ _skoop_options()
 		;;
 	esac
 	case $1 in
+	biolatency | flow | packetloss | tcpreset | tcpretrans | run)
+		echo '--hooks'
+		;;
+	esac
+	case $1 in
+	biolatency | packetloss | tcpreset | tcpretrans | run)
+		echo '-e --max-events --buffer'
+		;;
+	esac
+	case $1 in
 	flow | packetloss | tcpreset | tcpretrans | run)
-		echo '--address --port --hooks'
+		echo '--address --port'
 		;;
 	esac
 	case $1 in
 	packetloss | tcpreset | tcpretrans | run)
-		echo '-K --stack -e --max-events --buffer'
+		echo '-K --stack'
 		;;
 	esac
 	case $1 in
 	list | explain | doctor)
 		echo '-j --json'
+		;;
+	esac
+	case $1 in
+	biolatency | run)
+		echo '--disk --op --bio -D --dist -t --threshold'
 		;;
 	esac
 	case $1 in
@@ -203,12 +219,14 @@ _skoop_value()
 		*:--write=)
 		echo file
 		;;
-	*:--warn | *:--warn= | *:--node | *:--node= | *:-d | *:--duration | \
-		*:--duration= | packetloss:--by | packetloss:--by= | *:--top | *:--top= | *:--idle | \
-		*:--idle= | *:--device | *:--device= | *:--max-flows | *:--max-flows= | *:--address | \
-		*:--address= | *:--port | *:--port= | *:--hooks | *:--hooks= | *:--reason | \
-		*:--reason= | *:--not-reason | *:--not-reason= | *:--rate-limit | *:--rate-limit= | *:-e | \
-		*:--max-events | *:--max-events= | *:--buffer | *:--buffer= | *:--timeout | *:--timeout=)
+	*:--disk | *:--disk= | *:--op | *:--op= | *:--node | *:--node= | \
+		*:-d | *:--duration | *:--duration= | *:-e | *:--max-events | *:--max-events= | \
+		*:-t | *:--threshold | *:--threshold= | *:--buffer | *:--buffer= | *:--hooks | \
+		*:--hooks= | *:--warn | *:--warn= | packetloss:--by | packetloss:--by= | *:--top | \
+		*:--top= | *:--idle | *:--idle= | *:--device | *:--device= | *:--max-flows | \
+		*:--max-flows= | *:--address | *:--address= | *:--port | *:--port= | *:--reason | \
+		*:--reason= | *:--not-reason | *:--not-reason= | *:--rate-limit | *:--rate-limit= | *:--timeout | \
+		*:--timeout=)
 		echo free
 		;;
 	*:--explain | *:--explain=)
@@ -320,6 +338,6 @@ _skoop()
 		_skoop_reply_argument "$tool"
 	fi
 }
-complete -F _skoop skoop skoop-conntrack skoop-fd skoop-flow skoop-io skoop-ip skoop-ipvs skoop-netdev \
-	skoop-packetloss skoop-qdisc skoop-sock skoop-softnet skoop-tcp skoop-tcpext \
+complete -F _skoop skoop skoop-biolatency skoop-conntrack skoop-fd skoop-flow skoop-io skoop-ip skoop-ipvs \
+	skoop-netdev skoop-packetloss skoop-qdisc skoop-sock skoop-softnet skoop-tcp skoop-tcpext \
 	skoop-tcpreset skoop-tcpretrans skoop-tcpsummary skoop-udp

@@ -16,6 +16,7 @@ end
 
 function __skoop_probes
 	__skoop_pairs \
+		biolatency 'Which block I/O is slow, on which disk, for whom, and is it the queue or the device?' \
 		conntrack 'Is the connection tracking table full, and what does it drop?' \
 		fd 'How many descriptors and sockets are open, where, and how near is a limit?' \
 		flow 'Who sends how much to whom, and through which device?' \
@@ -80,16 +81,17 @@ complete -c skoop -n __skoop_first -a '(__skoop_tools)'
 complete -c skoop -n __skoop_first -s h -l help -d 'What there is'
 complete -c skoop -n __skoop_first -s V -l version -d 'The version'
 complete -c skoop -n 'not __skoop_first' -a '(__skoop_delegate)'
-for tool in conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp tcpext \
-		tcpreset tcpretrans tcpsummary udp snapshot run list targets explain doctor help
+for tool in biolatency conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp \
+		tcpext tcpreset tcpretrans tcpsummary udp snapshot run list targets explain doctor \
+		help
 	complete -c skoop-$tool -f
 end
-for tool in conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp tcpext \
-		tcpreset tcpretrans tcpsummary udp run list explain doctor help
+for tool in biolatency conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp \
+		tcpext tcpreset tcpretrans tcpsummary udp run list explain doctor help
 	complete -c skoop-$tool -s h -l help -d 'This help'
 end
-for tool in conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp tcpext \
-		tcpreset tcpretrans tcpsummary udp run
+for tool in biolatency conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp \
+		tcpext tcpreset tcpretrans tcpsummary udp run
 	complete -c skoop-$tool -s n -l netns -x -a '(__skoop_ask skoop targets --complete netns)' -d 'A network namespace (repeatable)'
 	complete -c skoop-$tool -s p -l pid -x -a '(__skoop_ask skoop targets --complete pid)' -d 'The network namespace of a process; values per process are limited to it'
 	complete -c skoop-$tool -s c -l container -x -a '(__skoop_ask skoop targets --complete container)' -d 'A container, by at least 6 digits of its ID'
@@ -116,18 +118,29 @@ for tool in conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tc
 	complete -c skoop-$tool -s q -l quiet -d 'Errors only'
 	complete -c skoop-$tool -s V -l version -d 'The version'
 end
-for tool in flow packetloss tcpreset tcpretrans run
-	complete -c skoop-$tool -l address -x -d 'Only with this address at either end, counts too'
-	complete -c skoop-$tool -l port -x -d 'Only with this port at either end, counts too'
+for tool in biolatency flow packetloss tcpreset tcpretrans run
 	complete -c skoop-$tool -l hooks -x -d 'Kinds of hooks to choose from: tp_btf,fentry,fexit,kprobe'
 end
-for tool in packetloss tcpreset tcpretrans run
-	complete -c skoop-$tool -s K -l stack -d 'Kernel stacks of events'
+for tool in biolatency packetloss tcpreset tcpretrans run
 	complete -c skoop-$tool -s e -l max-events -x -d 'Stop after N events'
 	complete -c skoop-$tool -l buffer -x -d 'Size of the buffer for events, a power of two (512)'
 end
+for tool in flow packetloss tcpreset tcpretrans run
+	complete -c skoop-$tool -l address -x -d 'Only with this address at either end, counts too'
+	complete -c skoop-$tool -l port -x -d 'Only with this port at either end, counts too'
+end
+for tool in packetloss tcpreset tcpretrans run
+	complete -c skoop-$tool -s K -l stack -d 'Kernel stacks of events'
+end
 for tool in list explain doctor
 	complete -c skoop-$tool -s j -l json -d 'JSON Lines'
+end
+for tool in biolatency run
+	complete -c skoop-$tool -l disk -x -d 'Only this disk, counts too'
+	complete -c skoop-$tool -l op -x -d 'Only this operation (read, write, flush, discard…), counts too'
+	complete -c skoop-$tool -l bio -d 'Disks that make no requests, too: device mapper, md, zram'
+	complete -c skoop-$tool -s D -l dist -d 'Histograms'
+	complete -c skoop-$tool -s t -l threshold -x -d 'Print events past DUR (ns us ms s)'
 end
 for tool in conntrack run
 	complete -c skoop-$tool -s a -l all-counters -d 'Every further counter of this kernel'
