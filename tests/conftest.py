@@ -33,16 +33,24 @@ def expected_skips():
     return {line.split("#")[0].strip() for line in lines} - {""}
 
 
+def refuse_unlisted(report, name):
+    if report.skipped and not hasattr(report, "wasxfail") and name not in expected_skips():
+        report.outcome = "failed"
+        report.longrepr = f"unlisted skip: {report.longrepr}"
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A skip that is not listed in expected-skips is a failure: it says what is missing, and nobody expected it."""
     outcome = yield
-    report = outcome.get_result()
-    if report.skipped and not hasattr(report, "wasxfail"):
-        name = item.nodeid.split("[")[0]
-        if name not in expected_skips():
-            report.outcome = "failed"
-            report.longrepr = f"unlisted skip: {report.longrepr}"
+    refuse_unlisted(outcome.get_result(), item.nodeid.split("[")[0])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector):
+    """The same for a whole file."""
+    outcome = yield
+    refuse_unlisted(outcome.get_result(), collector.nodeid)
 
 
 def pytest_unconfigure(config):

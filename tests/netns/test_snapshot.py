@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from skooplib import Netns, nstat, veth, wait_for
+from skooplib import PATIENCE, Netns, nstat, veth, wait_for
 from snapshotlib import Snapshot, assert_explains, assert_found
 
 A, B = "10.9.0.1", "10.9.0.2"
@@ -301,7 +301,7 @@ def test_lost_segments(pair):
             with contextlib.suppress(BlockingIOError):
                 server.recv(1 << 20)
 
-    report = Snapshot(a, quiet, seconds=3).during(pump).report()
+    report = Snapshot(a, quiet, seconds=2 + PATIENCE).during(pump).report()
     found = assert_found(report, "retransmit-ratio", a, [], quiet)
     assert found["severity"] in ("warning", "critical")
     close_all(*(s for both in pairs for s in both))

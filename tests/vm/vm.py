@@ -23,7 +23,8 @@ PROGRAMS = """bash sh cat ls mkdir rm mv cp ln sleep kill echo grep sed awk gawk
  dmsetup losetup blockdev dmesg mktemp mknod od nproc realpath""".split()
 # Data: the interpreter's library, and what the tests import and link.
 TREES = ["/usr/lib/python3.*", "/usr/lib/python3/dist-packages/*pytest*", "/usr/lib/python3/dist-packages/pluggy*",
-         "/usr/lib/python3/dist-packages/py.py", "/usr/lib/python3/dist-packages/py", "/usr/lib/python3/dist-packages/iniconfig*", "/usr/lib/python3/dist-packages/packaging*",
+         "/usr/lib/python3/dist-packages/py.py", "/usr/lib/python3/dist-packages/py", "/usr/lib/python3/dist-packages/iniconfig*",
+         "/usr/lib/python3/dist-packages/packaging*",
          "/usr/lib/python3/dist-packages/attr*", "/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/tc", "/etc/iproute2",
          "/etc/protocols", "/etc/services", "/usr/lib/iproute2", "/usr/share/iproute2"]
 # What the initramfs loads, to find the disks and to say what happened.
