@@ -12,6 +12,8 @@ import pytest
 from btflib import Btf, section
 from skooplib import BUILD
 
+pytestmark = pytest.mark.kernels
+
 KERNEL = pathlib.Path("/sys/kernel/btf/vmlinux")
 
 # Members that kernels have in another width: whoever reads them says so in the source.

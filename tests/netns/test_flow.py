@@ -14,6 +14,8 @@ import pytest
 
 from skooplib import Netns, Tracing, run, skoop, veth, wait_for, without_ipv6
 
+pytestmark = pytest.mark.kernels
+
 Row = collections.namedtuple("Row", "pod device protocol saddr sport daddr dport")
 Count = collections.namedtuple("Count", "bytes packets")
 TCP, UDP = "TCP", "UDP"

@@ -9,6 +9,8 @@ import pytest
 
 from skooplib import BUILD, run, skoop
 
+pytestmark = pytest.mark.kernels
+
 BTF = pathlib.Path("/sys/kernel/btf")
 # The enumerations that each probe speaks of, and the modules some of them come from.
 ENUMS = {"packetloss": {"skb_drop_reason": "vmlinux", "qdisc_drop_reason": "vmlinux", "ovs_drop_reason": "openvswitch",

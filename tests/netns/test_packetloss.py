@@ -15,6 +15,7 @@ import pytest
 from skooplib import Netns, Tracing, nstat, run, skoop, values, veth, wait_for
 
 pytestmark = pytest.mark.kernels
+
 FAMILIES = [4, 6]
 A = {4: "10.9.0.1", 6: "fd00:9::1"}
 B = {4: "10.9.0.2", 6: "fd00:9::2"}

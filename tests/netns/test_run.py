@@ -5,7 +5,11 @@ import signal
 import subprocess
 import tempfile
 
+import pytest
+
 from skooplib import NOBODY, Tracing, run, tool, wait_for
+
+pytestmark = pytest.mark.kernels
 
 A, B = "10.9.0.1", "10.9.0.2"
 TRACERS = ("packetloss", "tcpretrans", "tcpreset")

@@ -18,6 +18,8 @@ from exact import proc_counters, trio  # noqa: F401
 from ghost import Conn, Ghost
 from skooplib import Tracing, nstat, run, values, wait_for
 
+pytestmark = pytest.mark.kernels
+
 TCP_LINGER2, IPV6_V6ONLY = 8, 26
 # Whether this kernel says why it resets: then its tracepoint sees all that is sent, too.
 REASONS = b"SK_RST_REASON_NO_SOCKET" in pathlib.Path("/sys/kernel/btf/vmlinux").read_bytes()

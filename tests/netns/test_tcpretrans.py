@@ -11,6 +11,8 @@ import pytest
 
 from skooplib import Netns, Tracing, nstat, veth, wait_for
 
+pytestmark = pytest.mark.kernels
+
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 ADDRESSES = {socket.AF_INET: ("10.9.0.1", "10.9.0.2"), socket.AF_INET6: ("fd00:9::1", "fd00:9::2")}
 TABLE = "nft add table inet t; nft add chain inet t {hook} '{{ type filter hook {hook} priority 0; }}'"

@@ -19,6 +19,8 @@ import pytest
 
 from skooplib import Netns, Tracing, nstat, run, skoop, tool, wait_for
 
+pytestmark = pytest.mark.kernels
+
 PROBE = "tcpretrans"
 TOTAL = "kubeskoop_tcpretrans_total"
 V4, V6 = socket.AF_INET, socket.AF_INET6

@@ -14,6 +14,8 @@ import pytest
 
 from skooplib import Netns, Tracing, run, tool
 
+pytestmark = pytest.mark.kernels
+
 PROBE = "tcpretrans"
 SAYS = f"skoop-{PROBE}: "
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]

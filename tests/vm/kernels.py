@@ -19,7 +19,8 @@ SERIES = ("5.10", "6.1", "6.12", "6.18", "7")
 # What the tests load, and what the disk and the overlay need; the rest of the tree stays packed.
 WANTED = ("kernel/net/", "kernel/lib/", "kernel/crypto/", "kernel/arch/x86/crypto/", "kernel/fs/ext4/", "kernel/fs/jbd2/",
           "kernel/fs/mbcache", "kernel/fs/overlayfs/", "kernel/fs/crc", "kernel/fs/configfs/",
-          "kernel/drivers/net/", "kernel/drivers/block/", "kernel/drivers/virtio/", "kernel/drivers/char/virtio_console", "kernel/drivers/char/hw_random/",
+          "kernel/drivers/net/", "kernel/drivers/block/", "kernel/drivers/virtio/", "kernel/drivers/char/virtio_console",
+          "kernel/drivers/char/hw_random/",
           "kernel/drivers/scsi/scsi_debug", "kernel/drivers/scsi/scsi_mod", "kernel/drivers/scsi/scsi_common",
           "kernel/drivers/scsi/sd_mod", "kernel/block/t10-pi", "kernel/drivers/md/", "kernel/drivers/dax/")
 WEEK = 7 * 86400

@@ -76,12 +76,12 @@ def count(item, series, result):
 @pytest.mark.parametrize("series", kernels.SERIES)
 def test_kernel(series, machines, request, capsys):
     """The machine ran its tests to the end."""
-    try:
-        done, seconds = machines[series].result()
-    except vm.Broken as broken:
+    broken = machines[series].exception()
+    if isinstance(broken, vm.Broken):
         with capsys.disabled():
             count(request.node, series, broken.result)
         pytest.fail(str(broken), pytrace=False)
+    done, seconds = machines[series].result()
     with capsys.disabled():
         outcomes, words = count(request.node, series, done)
         print(f"\nLinux {done.stdout.split()[0]}: {words} in {seconds:.0f} s", flush=True)
