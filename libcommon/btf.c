@@ -184,6 +184,13 @@ const char *types_string(const struct types *t, uint32_t offset)
 	return offset < t->strings_len ? t->strings + offset : "";
 }
 
+const char *types_module_string(const struct types *kernel, const struct types *t, uint32_t offset)
+{
+	return offset < kernel->strings_len
+		       ? types_string(kernel, offset)
+		       : types_string(t, offset - (uint32_t)kernel->strings_len);
+}
+
 /*
  * Strings stand once each, NUL between them, a module's only where the kernel has them not. So a name that stands nowhere
  * is no type's, and one that does is known by its offset.

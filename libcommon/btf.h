@@ -47,6 +47,9 @@ size_t type_size(const struct btf_type *type);
 /* The string at that offset; "" where it is outside. */
 const char *types_string(const struct types *t, uint32_t offset);
 
+/* The same for a module's types, whose strings go on where the kernel's end. */
+const char *types_module_string(const struct types *kernel, const struct types *t, uint32_t offset);
+
 /* Newer than some headers. */
 enum { KIND_DECL_TAG = 17, KIND_TYPE_TAG, KIND_ENUM64 };
 

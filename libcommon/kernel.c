@@ -205,7 +205,7 @@ static void names_read(struct names *e, const struct types *t)
 }
 
 /* The enum, read at the first question; one the kernel does not have is empty. NULL: out of memory. */
-static const struct names *names_of(const struct kernel *k, const char *type)
+static struct names *names_of(const struct kernel *k, const char *type)
 {
 	struct memory *m = k->memory;
 	const struct types *t;
@@ -225,6 +225,35 @@ static const struct names *names_of(const struct kernel *k, const char *type)
 	if (t)
 		names_read(e, t);
 	return e;
+}
+
+static void names_read_module(struct names *e, const struct types *base, const struct types *t)
+{
+	const struct btf_type *type = NULL;
+	const struct btf_enum *v;
+
+	while ((type = types_next(t, type)))
+		if (BTF_INFO_KIND(type->info) == BTF_KIND_ENUM &&
+		    !strcmp(types_module_string(base, t, type->name_off), e->type))
+			break;
+	v = (const struct btf_enum *)(type + 1);
+	for (size_t i = 0; type && i < BTF_INFO_VLEN(type->info); i++)
+		if (names_add(e, (uint32_t)v[i].val, types_module_string(base, t, v[i].name_off)))
+			return;
+}
+
+void kernel_enum_of_module(const struct kernel *k, const char *type, const char *module)
+{
+	const struct types *base = types_of(k);
+	struct names *e = names_of(k, type);
+	struct types t;
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/btf/%s", module);
+	if (!base || !e || e->n || types_read(&t, path))
+		return;
+	names_read_module(e, base, &t);
+	types_free(&t);
 }
 
 const char *kernel_enum_name(const struct kernel *k, const char *type, const char *prefix,

@@ -51,6 +51,8 @@ bool kernel_has_symbol(struct kernel *k, const char *name);
  */
 const char *kernel_enum_name(const struct kernel *k, const char *type, const char *prefix,
 			     uint64_t value);
+/* Before the first question about it: an enum that only a module has, and that is empty while it is not loaded. */
+void kernel_enum_of_module(const struct kernel *k, const char *type, const char *module);
 /* The other way round: the value named prefix + name; false: none. */
 bool kernel_enum_value(const struct kernel *k, const char *type, const char *name, uint64_t *value);
 

@@ -693,6 +693,16 @@ def test_reason_filters(net):
     assert values(recs[1], net.b.pod)[PREFIX + "netfilter"] == 0
 
 
+def test_subsystems():
+    """Reasons of a module by their names while it is loaded, else by number."""
+    if b"SKB_DROP_REASON_SUBSYS_OPENVSWITCH" not in NAMES:
+        pytest.skip("no drop reasons of subsystems")
+    run(["modprobe", "-q", "openvswitch"])
+    loaded = pathlib.Path("/sys/kernel/btf/openvswitch").exists()
+    skoop("packetloss", "--reason", "OVS_DROP_LAST_ACTION,NO_SOCKET", "-d", "0.1", rc=0 if loaded else 2)
+    skoop("packetloss", "--reason", "OPENVSWITCH:1", "-d", "0.1", rc=2 if loaded else 0)
+
+
 def test_unknown_reason():
     done = skoop("packetloss", "--reason", "NO_SOCKT", rc=2 if REASONS else 4)
     assert done.stdout == "" and done.stderr.count("\n") == 1

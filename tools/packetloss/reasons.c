@@ -16,12 +16,12 @@ static const char drop_enum[] = "skb_drop_reason", drop_prefix[] = "SKB_DROP_REA
 
 /* Subsystems that number their own, by the enum that names them. */
 static const struct {
-	const char *subsystem, *type;
+	const char *subsystem, *type, *module;
 } subsystem_enums[] = {
-	{ "MAC80211_UNUSABLE", "mac80211_drop_reason" },
-	{ "MAC80211_MONITOR", "mac80211_drop_reason" },
-	{ "OPENVSWITCH", "ovs_drop_reason" },
-	{ "QDISC", "qdisc_drop_reason" },
+	{ "MAC80211_UNUSABLE", "mac80211_drop_reason", "mac80211" },
+	{ "MAC80211_MONITOR", "mac80211_drop_reason", "mac80211" },
+	{ "OPENVSWITCH", "ovs_drop_reason", "openvswitch" },
+	{ "QDISC", "qdisc_drop_reason", NULL },
 };
 
 /* NULL: the kernel's own, or none of that number. */
@@ -59,7 +59,7 @@ const char *reason_name(const struct kernel *k, uint64_t value)
 }
 
 /* How many values the filter and the counters tell apart. */
-#define REASONS (REASON_SUBSYSTEMS * REASON_VALUES)
+#define REASONS ((size_t)REASON_SUBSYSTEMS * REASON_VALUES)
 
 static uint32_t reason_at(size_t i)
 {
@@ -129,6 +129,9 @@ int reasons_set(struct bpf_run *r, const char *only, const char *except)
 			only ? "reason" : "not-reason");
 		return -ENOTSUP;
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(subsystem_enums); i++)
+		if (subsystem_enums[i].module)
+			kernel_enum_of_module(k, subsystem_enums[i].type, subsystem_enums[i].module);
 	for (size_t i = 0; i < REASONS; i++)
 		if (reason_name(k, reason_at(i)))
 			classes[i] = CLASS_KNOWN;
