@@ -11,10 +11,11 @@
 #include "array.h"
 #include "btf.h"
 #include "ksyms.h"
+#include "process.h"
 #include "util.h"
 
 static const char btf_path[] = "/sys/kernel/btf/vmlinux";
-static const char symbols_path[] = "/proc/kallsyms";
+static const char symbols_path[] = "/proc/kallsyms", modules_path[] = "/proc/modules";
 
 /* An enum that was asked for: its names outlive the type information they were read from. */
 struct names {
@@ -283,15 +284,19 @@ bool kernel_enum_value(const struct kernel *k, const char *type, const char *nam
 
 /* ---- symbols ---- */
 
-/* Read at the first question; without them nothing has a name. */
+/* Read at the first question, and again when modules came or went; without them nothing has a name. */
 static const struct ksyms *symbols(const struct kernel *k)
 {
 	struct memory *m = k->memory;
+	bool stale = m->ksyms_tried && ksyms_stale(&m->ksyms, modules_path, process_now());
 	int err;
 
-	if (!m->ksyms_tried) {
+	if (stale)
+		ksyms_free(&m->ksyms);
+	if (stale || !m->ksyms_tried) {
 		m->ksyms_tried = true;
 		err = ksyms_read(&m->ksyms, symbols_path);
+		ksyms_stale(&m->ksyms, modules_path, process_now());
 		if (err)
 			msg_warn("kernel addresses stay numbers: %s: %s", symbols_path,
 				 strerror(-err));

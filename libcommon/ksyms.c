@@ -139,6 +139,37 @@ void ksyms_free(struct ksyms *ks)
 	*ks = (struct ksyms){ 0 };
 }
 
+/* The lines' first two words, name and size: the others change without a module's coming or going. */
+static uint64_t modules_hash(const char *path)
+{
+	auto_fclose FILE *f = fopen(path, "re");
+	auto_free char *line = NULL;
+	uint64_t hash = 1469598103934665603ULL; /* FNV-1a */
+	size_t size = 0;
+
+	while (f && getline(&line, &size, f) > 0) {
+		int words = 2;
+
+		for (const char *c = line; *c && words; c++) {
+			hash = (hash ^ (unsigned char)*c) * 1099511628211ULL;
+			words -= *c == ' ';
+		}
+	}
+	return hash;
+}
+
+bool ksyms_stale(struct ksyms *ks, const char *path, uint64_t now)
+{
+	uint64_t before = ks->modules;
+	bool first = !ks->looked_at;
+
+	if (!first && now - ks->looked_at < NSEC_PER_SEC)
+		return false;
+	ks->looked_at = now;
+	ks->modules = modules_hash(path);
+	return !first && ks->modules != before;
+}
+
 const struct ksym *ksyms_find(const struct ksyms *ks, uint64_t address, uint64_t *end)
 {
 	size_t low = 0, high = ks->n, same;

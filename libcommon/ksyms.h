@@ -19,11 +19,17 @@ struct ksyms {
 	char *names;
 	size_t names_len, names_size;
 	bool hidden; /* the kernel shows names only (kernel.kptr_restrict, CAP_SYSLOG) */
+	uint64_t modules, looked_at; /* which were loaded, and when that was looked at */
 };
 
 /* 0 or -errno; -EBADMSG: there is no function in it. */
 int ksyms_read(struct ksyms *ks, const char *path);
 void ksyms_free(struct ksyms *ks);
+/*
+ * Whether modules (those in `path`, as /proc/modules) came or went since the first call after ksyms_read(); now (ns): once
+ * a second that is looked at.
+ */
+bool ksyms_stale(struct ksyms *ks, const char *path, uint64_t now);
 
 /*
  * The function that holds the address; NULL: none, or addresses are hidden. *end: where the next begins. No function is

@@ -159,6 +159,24 @@ static void a_file_without_functions_is_refused(void **state)
 	assert_null(name_at(&ks, 1));
 }
 
+static void modules_come_and_go(void **state)
+{
+	const struct tree *t = *state;
+	struct ksyms ks;
+
+	assert_int_equal(read_text(&ks, t, "ffffffff81000000 T a\n"), 0);
+	tree_file(t, "modules", "nf_tables 303104 3 nft_ct, Live 0x0000000000000000\n");
+	assert_false(ksyms_stale(&ks, tree_path(t, "modules"), 5000000000));
+	/* Who uses it is no change; and one that is, is seen a second later. */
+	tree_file(t, "modules", "nf_tables 303104 4 nft_ct, Live 0x0000000000000000\n");
+	assert_false(ksyms_stale(&ks, tree_path(t, "modules"), 6000000000));
+	tree_file(t, "modules", "nft_ct 20480 1 - Live 0x0\nnf_tables 303104 4 nft_ct, Live 0x0\n");
+	assert_false(ksyms_stale(&ks, tree_path(t, "modules"), 6500000000));
+	assert_true(ksyms_stale(&ks, tree_path(t, "modules"), 7000000000));
+	assert_false(ksyms_stale(&ks, tree_path(t, "modules"), 8000000000));
+	ksyms_free(&ks);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +187,7 @@ int main(void)
 		cmocka_unit_test(hidden_addresses_name_nothing),
 		cmocka_unit_test(a_zero_among_others_hides_nothing),
 		cmocka_unit_test(a_file_without_functions_is_refused),
+		cmocka_unit_test(modules_come_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
