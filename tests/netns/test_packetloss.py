@@ -12,7 +12,7 @@ import struct
 
 import pytest
 
-from skooplib import Netns, Tracing, nstat, run, skoop, values, veth, wait_for
+from skooplib import Netns, Tracing, nstat, run, skoop, tool, values, veth, wait_for
 
 pytestmark = pytest.mark.kernels
 
@@ -211,11 +211,11 @@ def test_icmp(net, watch, family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_legacy_iptables(net, watch, family):
-    tool = {4: "iptables-legacy", 6: "ip6tables-legacy"}[family]
-    if not shutil.which(tool):
+    iptables = {4: "iptables-legacy", 6: "ip6tables-legacy"}[family]
+    if not shutil.which(iptables):
         pytest.skip("no legacy iptables command")
     port = 120 + family
-    done = net.b.run(tool, "-A", "INPUT", "-p", "udp", "--dport", port, "-j", "DROP")
+    done = net.b.run(iptables, "-A", "INPUT", "-p", "udp", "--dport", port, "-j", "DROP")
     if done.returncode:
         pytest.skip("no legacy iptables in this kernel")
     sport = net.send(family, port)
@@ -223,7 +223,7 @@ def test_legacy_iptables(net, watch, family):
     for e in events:
         check(e, net.b, **udp(family, port, sport, reason=reason(FILTER), device="vb"))
         assert e["location"].startswith("nf_hook_slow")
-    line = [x for x in net.b.run(tool, "-nvxL", "INPUT").stdout.splitlines() if f"dpt:{port}" in x]
+    line = [x for x in net.b.run(iptables, "-nvxL", "INPUT").stdout.splitlines() if f"dpt:{port}" in x]
     assert len(events) == int(line[0].split()[0]) == 3
 
 
@@ -648,7 +648,8 @@ def test_storm(net):
     assert counts == {("210", A[4], why): n, ("211", A[6], why): n}
     everything = sum(r["value"] for r in recs if r["metric"] == PREFIX + "count")
     assert everything == values(recs, b.pod)[PREFIX + "total"] == values(recs, b.pod)[PREFIX + "netfilter"] + everything - 2 * n
-    assert max(memory) < 48 << 20, memory
+    if b"__asan_init" not in pathlib.Path(tool("packetloss")).read_bytes():  # a sanitizer keeps what is freed
+        assert max(memory) < 48 << 20, memory
 
 
 # ---- options ----
