@@ -7,6 +7,7 @@
 #include "packetloss.h"
 
 /* include/net/tcp_states.h, include/net/tcp.h: not uapi, never changed. */
+#define TCP_ESTABLISHED 1
 #define TCP_TIME_WAIT 6
 #define TCP_LISTEN 10
 #define TCP_NEW_SYN_RECV 12
@@ -241,6 +242,24 @@ static __always_inline bool handled(const struct drop *d, const struct packet *p
 	return flags & (TCPHDR_SYN | TCPHDR_RST) || !accept_queue_full(sk);
 }
 
+/* Whether an established socket has all of the segment's data. */
+static __always_inline bool repeated(const struct drop *d, const struct packet *p)
+{
+	const struct sock *sk = d->sk;
+	const struct tcp_sock *tp = (const void *)sk;
+	__u8 offset;
+	__be32 seq;
+	__u32 end;
+
+	if (!d->handed || p->tuple.protocol != IPPROTO_TCP || !p->l4 || !p->l3_bytes ||
+	    bpf_probe_read_kernel(&seq, sizeof(seq), p->l4 + 4) ||
+	    bpf_probe_read_kernel(&offset, 1, p->l4 + 12) ||
+	    BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+		return false;
+	end = bpf_ntohl(seq) + p->l3_bytes - p->header_bytes - (offset >> 4) * 4;
+	return (__s32)(BPF_CORE_READ(tp, rcv_nxt) - end) >= 0;
+}
+
 /* ---- counting ---- */
 
 static __always_inline __u8 verdict_of(const struct drop *d)
@@ -423,10 +442,11 @@ int BPF_PROG(kfree_skb, const struct sk_buff *skb, const void *location)
 	find_owner(&d, rx_sk);
 	if (!netns_wanted(d.netns))
 		return 0;
-	if (d.ip &&
-	    (with_events || knob_count || knob_port || only_address || d.class & CLASS_UNSAID))
+	if (d.ip && (with_events || knob_count || knob_port || only_address ||
+		     d.class & (CLASS_UNSAID | CLASS_WINDOW)))
 		packet_read_at(skb->head + skb->network_header, &p);
-	if (d.class & CLASS_UNSAID && handled(&d, &p)) {
+	if ((d.class & CLASS_UNSAID && handled(&d, &p)) ||
+	    (!names_sockets && d.class & CLASS_WINDOW && repeated(&d, &p))) {
 		if (!knob_benign)
 			return 0;
 		d.class |= CLASS_BENIGN;

@@ -16,7 +16,8 @@ enum {
 	CLASS_NETFILTER = 2, /* a rule's or the connection tracking's doing */
 	CLASS_UNWANTED = 4,  /* not asked for */
 	CLASS_KNOWN = 8,     /* the kernel has a name for it */
-	CLASS_UNSAID = 16    /* the kernel does not say why: the place may tell */
+	CLASS_UNSAID = 16,   /* the kernel does not say why: the place may tell */
+	CLASS_WINDOW = 32 /* a segment outside the window: no loss where all of it is known already */
 };
 
 /* Of a reason's value: the upper 16 bits are its subsystem's number. */

@@ -93,6 +93,7 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	u32 rcv_nxt;
 	u32 snd_cwnd;
 	u32 snd_ssthresh;
 	u32 srtt_us;

@@ -102,19 +102,56 @@ static int mark_reasons(const struct kernel *k, const char *option, const char *
 	return copy ? 0 : -ENOMEM;
 }
 
-/* The kernel's own reasons that say something of the packet by themselves. */
+/* The kernel's own reasons that say something of the packet by themselves, without the prefix. */
 static const struct {
 	const char *name;
 	uint8_t class;
 } telling[] = {
+	{ "NETFILTER_DROP", CLASS_NETFILTER },
+	{ "NOT_SPECIFIED", CLASS_UNSAID },
+	/* Its life is over. */
 	{ "SKB_CONSUMED", CLASS_BENIGN },
-	{ "SKB_DROP_REASON_QUEUE_PURGE", CLASS_BENIGN },
-	{ "SKB_DROP_REASON_SOCKET_CLOSE", CLASS_BENIGN },
-	/* The copy for a capture; the packet itself went on. */
-	{ "SKB_DROP_REASON_PACKET_SOCK_ERROR", CLASS_BENIGN },
-	{ "SKB_DROP_REASON_NETFILTER_DROP", CLASS_NETFILTER },
-	{ "SKB_DROP_REASON_NOT_SPECIFIED", CLASS_UNSAID },
+	{ "QUEUE_PURGE", CLASS_BENIGN },
+	{ "SOCKET_CLOSE", CLASS_BENIGN },
+	/* A capture's copy; the packet itself went on. */
+	{ "PACKET_SOCK_ERROR", CLASS_BENIGN },
+	/* It was for somebody else. */
+	{ "OTHERHOST", CLASS_BENIGN },
+	{ "UNICAST_IN_L2_MULTICAST", CLASS_BENIGN },
+	{ "IPV6DISABLED", CLASS_BENIGN },
+	{ "IPV6_NDISC_NS_OTHERHOST", CLASS_BENIGN },
+	{ "BRIDGE_INGRESS_STP_STATE", CLASS_BENIGN },
+	{ "NEIGH_DEAD", CLASS_BENIGN },
+	/* All it says is known already. */
+	{ "DUP_FRAG", CLASS_BENIGN },
+	{ "TCP_OLD_DATA", CLASS_BENIGN },
+	{ "TCP_OLD_SEQUENCE", CLASS_BENIGN },
+	{ "TCP_OFOMERGE", CLASS_BENIGN },
+	{ "TCP_OFO_DROP", CLASS_BENIGN },
+	{ "TCP_OLD_ACK", CLASS_BENIGN },
+	{ "TCP_TOO_OLD_ACK", CLASS_BENIGN },
+	{ "TCP_RFC7323_PAWS_ACK", CLASS_BENIGN },
+	{ "TCP_RESET", CLASS_BENIGN },
+	{ "TCP_CLOSE", CLASS_BENIGN },
 };
+
+static bool core_value(const struct kernel *k, const char *name, uint64_t *value)
+{
+	char full[64];
+
+	snprintf(full, sizeof(full), "%s%s", drop_prefix, name);
+	return (kernel_enum_value(k, drop_enum, full, value) ||
+		kernel_enum_value(k, drop_enum, name, value)) &&
+	       *value < REASON_VALUES;
+}
+
+/* Before 6.3 a segment left of the window is called what one right of it is. */
+static uint8_t class_of_window(const struct kernel *k)
+{
+	uint64_t value;
+
+	return core_value(k, "TCP_OLD_SEQUENCE", &value) ? 0 : CLASS_WINDOW;
+}
 
 int reasons_set(struct bpf_run *r, const char *only, const char *except)
 {
@@ -136,9 +173,10 @@ int reasons_set(struct bpf_run *r, const char *only, const char *except)
 		if (reason_name(k, reason_at(i)))
 			classes[i] = CLASS_KNOWN;
 	for (size_t i = 0; i < ARRAY_SIZE(telling); i++)
-		if (kernel_enum_value(k, drop_enum, telling[i].name, &value) &&
-		    value < REASON_VALUES)
+		if (core_value(k, telling[i].name, &value))
 			classes[value] |= telling[i].class;
+	if (core_value(k, "TCP_INVALID_SEQUENCE", &value))
+		classes[value] |= class_of_window(k);
 	if (except)
 		err = mark_reasons(k, "not-reason", except, classes, CLASS_UNWANTED);
 	if (!err && only) {
