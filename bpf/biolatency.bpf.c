@@ -2,8 +2,10 @@
 /*
  * biolatency: how long block requests take, in the queue and in the device. Each is kept by its address from where it
  * begins to where it ends or is merged into another; with --bio the same of bios at devices that make no requests of them.
+ * What a tracepoint hands over is read without a helper, since its hooks are all tp_btf.
  */
 #include "skoop.bpf.h"
+#include "names.bpf.h"
 #include "biolatency.h"
 
 /* include/linux/sched.h, include/linux/blk_types.h: neither uapi, neither ever changed. */
@@ -37,13 +39,6 @@ struct {
 	__type(value, __u64);
 } tally SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64);
-	__type(value, char[LABEL_NAME]);
-} names SEC(".maps");
-
 /* From the cgroup of a pod's process to the pod's network namespace: user space fills it in. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -68,9 +63,9 @@ static __always_inline struct gendisk *disk_of_request(const struct request *rq)
 	const struct request_queue___disk *q;
 
 	if (bpf_core_field_exists(old->rq_disk))
-		return BPF_CORE_READ(old, rq_disk);
-	q = (const void *)BPF_CORE_READ(rq, q);
-	return BPF_CORE_READ(q, disk);
+		return old->rq_disk;
+	q = (const void *)rq->q;
+	return q->disk;
 }
 
 static __always_inline struct gendisk *disk_of_bio(const struct bio *bio)
@@ -79,8 +74,8 @@ static __always_inline struct gendisk *disk_of_bio(const struct bio *bio)
 	const struct bio___bi_bdev *new = (const void *)bio;
 
 	if (bpf_core_field_exists(old->bi_disk))
-		return BPF_CORE_READ(old, bi_disk);
-	return BPF_CORE_READ(new, bi_bdev, bd_disk);
+		return old->bi_disk;
+	return new->bi_bdev->bd_disk;
 }
 
 /* 0: the kernel does not say. */
@@ -90,18 +85,7 @@ static __always_inline __u64 cgroup_of_bio(const struct bio *bio)
 
 	if (!bpf_core_field_exists(b->bi_blkg))
 		return 0;
-	return BPF_CORE_READ(b, bi_blkg, blkcg, css.cgroup, kn, id);
-}
-
-/* A name stands for itself however often its disk comes and goes: FNV-1a, by words. */
-static __always_inline __u64 label_of(const char *disk)
-{
-	const __u64 *words = (const __u64 *)disk;
-	__u64 hash = 0xcbf29ce484222325;
-
-	for (int i = 0; i < BIO_DISK / 8; i++)
-		hash = (hash ^ words[i] ^ words[i] >> 32) * 0x100000001b3;
-	return hash;
+	return b->bi_blkg->blkcg->css.cgroup->kn->id;
 }
 
 /* ---- where it begins ---- */
@@ -152,17 +136,17 @@ static __always_inline void begin_request(const struct request *rq, bool issued)
 	struct bio_begun b = { .since = bpf_ktime_get_ns() };
 	struct gendisk *disk = disk_of_request(rq);
 
-	b.flags = BPF_CORE_READ(rq, cmd_flags);
+	b.flags = rq->cmd_flags;
 	bpf_probe_read_kernel_str(b.disk, sizeof(b.disk), &disk->disk_name);
 	if (!is_wanted(&b))
 		return;
 	b.issued = issued ? b.since : 0;
-	b.sector = BPF_CORE_READ(rq, __sector);
-	b.bytes = BPF_CORE_READ(rq, __data_len);
-	keep((__u64)rq, &b, BPF_CORE_READ(rq, bio));
+	b.sector = rq->__sector;
+	b.bytes = rq->__data_len;
+	keep((__u64)rq, &b, rq->bio);
 }
 
-SEC("?raw_tp/block_io_start")
+SEC("?tp_btf/block_io_start")
 int block_io_start(__u64 *ctx)
 {
 	begin_request((const void *)ctx[0], false);
@@ -173,7 +157,7 @@ int block_io_start(__u64 *ctx)
 #define REQUEST(hook) ((const struct request *)(args_##hook > 1 ? ctx[1] : ctx[0]))
 
 /* Where nothing tells of a request before it is queued. */
-SEC("?raw_tp/block_rq_insert")
+SEC("?tp_btf/block_rq_insert")
 int block_rq_insert(__u64 *ctx)
 {
 	const struct request *rq = REQUEST(block_rq_insert);
@@ -185,7 +169,7 @@ int block_rq_insert(__u64 *ctx)
 	return 0;
 }
 
-SEC("?raw_tp/block_rq_issue")
+SEC("?tp_btf/block_rq_issue")
 int block_rq_issue(__u64 *ctx)
 {
 	const struct request *rq = REQUEST(block_rq_issue);
@@ -198,13 +182,13 @@ int block_rq_issue(__u64 *ctx)
 	} else if (b) {
 		b->issued = bpf_ktime_get_ns();
 		b->again = 0;
-		b->bytes = BPF_CORE_READ(rq, __data_len); /* others may have been merged into it */
-		b->sector = BPF_CORE_READ(rq, __sector);
+		b->bytes = rq->__data_len; /* others may have been merged into it */
+		b->sector = rq->__sector;
 	}
 	return 0;
 }
 
-SEC("?raw_tp/block_rq_requeue")
+SEC("?tp_btf/block_rq_requeue")
 int block_rq_requeue(__u64 *ctx)
 {
 	__u64 key = (__u64)REQUEST(block_rq_requeue);
@@ -215,21 +199,21 @@ int block_rq_requeue(__u64 *ctx)
 	return 0;
 }
 
-SEC("?raw_tp/block_bio_queue")
+SEC("?tp_btf/block_bio_queue")
 int block_bio_queue(__u64 *ctx)
 {
 	const struct bio *bio = (const void *)(args_block_bio_queue > 1 ? ctx[1] : ctx[0]);
 	struct gendisk *disk = disk_of_bio(bio);
 	struct bio_begun b = { .since = bpf_ktime_get_ns(), .is_bio = 1 };
 
-	if (BPF_CORE_READ(disk, queue, mq_ops))
+	if (disk->queue->mq_ops)
 		return 0;
-	b.flags = BPF_CORE_READ(bio, bi_opf);
+	b.flags = bio->bi_opf;
 	bpf_probe_read_kernel_str(b.disk, sizeof(b.disk), &disk->disk_name);
 	if (!is_wanted(&b))
 		return 0;
-	b.sector = BPF_CORE_READ(bio, bi_iter.bi_sector);
-	b.bytes = BPF_CORE_READ(bio, bi_iter.bi_size);
+	b.sector = bio->bi_iter.bi_sector;
+	b.bytes = bio->bi_iter.bi_size;
 	keep((__u64)bio, &b, bio);
 	return 0;
 }
@@ -243,7 +227,7 @@ static __always_inline void drop(__u64 key)
 }
 
 /* Merged into another: its data is that one's now. */
-SEC("?raw_tp/block_rq_merge")
+SEC("?tp_btf/block_rq_merge")
 int block_rq_merge(__u64 *ctx)
 {
 	drop((__u64)REQUEST(block_rq_merge));
@@ -252,10 +236,8 @@ int block_rq_merge(__u64 *ctx)
 
 static __always_inline void count_disk(const struct bio_begun *b, __u64 now)
 {
-	__u64 label = label_of(b->disk), took = now - b->since;
+	__u64 label = label_of_name(b->disk), took = now - b->since;
 
-	if (!bpf_map_lookup_elem(&names, &label))
-		bpf_map_update_elem(&names, &label, b->disk, BPF_ANY);
 	if (took > 10 * NSEC_PER_MSEC)
 		count_labelled(b->netns, BIO_SLOW10MS, label, 1);
 	if (took > 100 * NSEC_PER_MSEC)
@@ -338,24 +320,24 @@ static __always_inline __s32 error_of(__s32 status)
 }
 
 /* A part of it may be completed before the rest. */
-SEC("?raw_tp/block_rq_complete")
+SEC("?tp_btf/block_rq_complete")
 int BPF_PROG(block_rq_complete, const struct request *rq, int status, unsigned int bytes)
 {
 	__u64 key = (__u64)rq;
 	struct bio_begun *b = bpf_map_lookup_elem(&begun, &key);
 
-	if (b && bytes >= BPF_CORE_READ(rq, __data_len))
-		end(key, b, BPF_CORE_READ(rq, bio), error_of(status));
+	if (b && bytes >= rq->__data_len)
+		end(key, b, rq->bio, error_of(status));
 	return 0;
 }
 
-SEC("?raw_tp/block_bio_complete")
+SEC("?tp_btf/block_bio_complete")
 int BPF_PROG(block_bio_complete, const struct request_queue *q, const struct bio *bio)
 {
 	__u64 key = (__u64)bio;
 	struct bio_begun *b = bpf_map_lookup_elem(&begun, &key);
 
 	if (b)
-		end(key, b, bio, error_of(BPF_CORE_READ(bio, bi_status)));
+		end(key, b, bio, error_of(bio->bi_status));
 	return 0;
 }

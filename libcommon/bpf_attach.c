@@ -49,8 +49,9 @@ static int prepare_function(struct bpf_run *r, const char *name, struct bpf_prog
 	opts->attach_btf_id = kernel_function_id(r->kernel, name, &module);
 	if (!opts->attach_btf_id || !module)
 		return opts->attach_btf_id ? 0 : -ENOENT;
-	if (r->module_fd < 0)
-		r->module_fd = module_types(module);
+	if (r->module_fd >= 0)
+		close(r->module_fd); /* the last program's: it is loaded */
+	r->module_fd = module_types(module);
 	if (r->module_fd < 0)
 		return r->module_fd;
 	opts->attach_btf_obj_fd = (uint32_t)r->module_fd;

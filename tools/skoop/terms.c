@@ -144,34 +144,6 @@ static const struct event socketlatency_events[] = {
 	{}
 };
 
-static const struct metric virtcmdlatency_metrics[] = {
-	{ "latency100ms", NULL, COUNTER, "commands", "Virtio send command latency exceeds 100ms",
-	  SCOPE_HOST,
-	  .advice = { .means = "virtio-net control commands that took more than 100 ms: a count, "
-			       "despite its name",
-		      .normal = "0",
-		      .causes = "overloaded hypervisor; device reset",
-		      .confirm = "class and command of the event",
-		      .remedy = "the host" } },
-	{ "latency", NULL, COUNTER, "commands", "Virtio send command slow", SCOPE_HOST,
-	  .advice = { .means = "virtio-net control commands that took more than 10 ms: a count, "
-			       "despite its name",
-		      .normal = "0",
-		      .causes = "overloaded hypervisor; device reset",
-		      .confirm = "class and command of the event",
-		      .remedy = "the host" } },
-	{}
-};
-
-static const struct event virtcmdlatency_events[] = {
-	{ "VIRTCMDEXCUTE",
-	  "Virtio send command slow",
-	  { .means = "a virtio-net control command took more than 10 ms",
-	    .causes = "busy hypervisor",
-	    .confirm = "class and command of the event; the host" } },
-	{}
-};
-
 static const struct metric softirq_metrics[] = {
 	{ "schedslow", NULL, COUNTER, "runs",
 	  "Softirq sched slow (from `softirq_raise()` to `softirq_entry()`)", SCOPE_HOST,
@@ -234,7 +206,6 @@ const struct term terms[] = {
 	{ "netiftxlatency", "netiftxlat", netiftxlat_metrics, netiftxlat_events },
 	{ "kernellatency", "kernellatency", kernellatency_metrics, kernellatency_events },
 	{ "socketlatency", "socketlatency", socketlatency_metrics, socketlatency_events },
-	{ "virtcmdlatency", "virtcmdlatency", virtcmdlatency_metrics, virtcmdlatency_events },
 	{ "net_softirq", "softirq", softirq_metrics, softirq_events },
 	{}
 };
