@@ -28,9 +28,23 @@ uint64_t hist_percentile(const struct hist_values *h, unsigned int percent)
 void hist_since(const struct hist_values *now, const struct hist_values *before,
 		struct hist_values *since)
 {
+	size_t first = HIST_SLOTS, last = 0;
+
 	*since = *now;
+	if (!before->count)
+		return;
 	since->count -= before->count;
 	since->sum -= before->sum;
-	for (size_t i = 0; i < HIST_SLOTS; i++)
+	for (size_t i = 0; i < HIST_SLOTS; i++) {
 		since->slots[i] -= before->slots[i];
+		if (!since->slots[i])
+			continue;
+		first = first < i ? first : i;
+		last = i;
+	}
+	/* An older extreme says nothing of these. */
+	if (now->min >= before->min && first < HIST_SLOTS && hist_low(first) > now->min)
+		since->min = hist_low(first);
+	if (now->max <= before->max && hist_high(last) && hist_high(last) < now->max)
+		since->max = hist_high(last);
 }

@@ -30,7 +30,10 @@ static inline uint64_t hist_high(size_t slot)
  */
 uint64_t hist_percentile(const struct hist_values *h, unsigned int percent);
 
-/* What came after `before` of the same histogram. min and max are those of all of it. */
+/*
+ * What came after `before` of the same histogram. A minimum or maximum that is not new may be older than that: then they
+ * are as near as the slots tell, and no value lies outside.
+ */
 void hist_since(const struct hist_values *now, const struct hist_values *before,
 		struct hist_values *since);
 

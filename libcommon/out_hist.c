@@ -62,7 +62,7 @@ static void bucket_line(const struct hist_values *h, size_t slot, uint64_t most,
 		buf_duration(&high, hist_high(slot));
 	right(b, &low, 12);
 	right(b, &high, 12);
-	buf_printf(b, "%10" PRIu64 "  ", h->slots[slot]);
+	buf_printf(b, "%10" PRIu64 "%s", h->slots[slot], h->slots[slot] ? "  " : "");
 	bar(h->slots[slot], most, b);
 	buf_str(b, "\n");
 	b->failed |= low.failed || high.failed;
@@ -82,7 +82,8 @@ static void title_line(const struct histogram *h, const struct hist_values *show
 		buf_printf(b, ", p%u ", percents[i]);
 		buf_duration(b, hist_percentile(shown, percents[i]));
 	}
-	buf_str(b, ", max ");
+	/* Of a round before, as far as can be told. */
+	buf_str(b, h->before.count && h->now.max == h->before.max ? ", max up to " : ", max ");
 	buf_duration(b, shown->max);
 	if (!b->failed)
 		buf_plain(b, from);

@@ -103,8 +103,15 @@ def family_of(sample, openmetrics):
     return name[:-len("_total")] if openmetrics and name.endswith("_total") else name
 
 
+def in_family(sample, family, type_, openmetrics):
+    name = sample.split("{")[0]
+    if type_ == "histogram":
+        return name in {f"{family}_bucket", f"{family}_sum", f"{family}_count"}
+    return family_of(sample, openmetrics) == family
+
+
 def check_grouping(text, openmetrics=False):
-    """HELP, TYPE, samples, family by family; each family once."""
+    """HELP, TYPE, UNIT of a histogram, samples, family by family; each family once."""
     done, current = set(), None
     lines = text.splitlines()
     if openmetrics:
@@ -118,10 +125,12 @@ def check_grouping(text, openmetrics=False):
             expect = "# TYPE " + current
         elif line.startswith("# TYPE "):
             assert line.rsplit(" ", 1)[0] == expect
-            expect = None
+            expect, type_ = None, line.rsplit(" ", 1)[1]
+        elif line.startswith("# UNIT "):
+            assert openmetrics and type_ == "histogram" and line == f"# UNIT {current} seconds"
         else:
             assert not line.startswith("#")
-            assert expect is None and family_of(line, openmetrics) == current, line
+            assert expect is None and in_family(line, current, type_, openmetrics), line
             labels = re.findall(r'[{,]([a-z_]+)="', line)
             assert labels[:3] == TARGET_LABELS
     return done
@@ -525,7 +534,33 @@ def test_hostile_golden_expositions(fmt):
     assert 'netns:q"b\\n\nt\te\x1br\ufffdx\ufffd\ufffdy\xe4' in pods
 
 
-@pytest.mark.parametrize("name", ["round.json", "rounds.json", "events.json"])
+@pytest.mark.parametrize("fmt", KINDS)
+def test_golden_histograms(fmt):
+    """Two disks, one with a name of all that a label can hold, and a pod: all bounds, cumulative, before the same judges."""
+    text = (GOLDEN / ("hist.prom" if fmt == "prom" else "hist.om")).read_bytes().decode()
+    series(text)
+    assert "skoop_made_up_latency_seconds" in check_grouping(text, fmt == "openmetrics")
+    if fmt == "prom":
+        check_promtool(text)
+        families = {f.name: f for f in prom_parser.text_fd_to_metric_families(io.StringIO(text, newline=""))}
+    else:
+        families = parse_openmetrics(text)
+        assert families["skoop_made_up_latency_seconds"].unit == "seconds"
+    latency, wait = families["skoop_made_up_latency_seconds"], families["skoop_made_up_wait_seconds"]
+    assert latency.type == wait.type == "histogram"
+    disks = {s.labels["disk"] for s in latency.samples}
+    assert disks == {"vda", 'q"b\\n\nt\te\x1br\ufffdx\ufffd\ufffdy\xe4'}
+    for disk, total, count in (("vda", 0.0123, 5), *((d, 121.000000001, 4) for d in disks - {"vda"})):
+        mine = [s for s in latency.samples if s.labels["disk"] == disk]
+        bounds = [(float(s.labels["le"]), s.value) for s in mine if s.name.endswith("_bucket")]
+        assert [b for b, _ in bounds] == [2 ** n / 1e9 for n in range(10, 36)] + [float("inf")]
+        assert [n for _, n in bounds] == sorted(n for _, n in bounds) and bounds[-1][1] == count
+        assert {s.name.rsplit("_", 1)[1]: s.value for s in mine if "le" not in s.labels} == {"sum": total, "count": count}
+    vda = {float(s.labels["le"]): s.value for s in latency.samples if s.labels["disk"] == "vda" and "le" in s.labels}
+    assert (vda[0.000131072], vda[0.000262144], vda[0.001048576], vda[0.016777216]) == (0, 3, 4, 5)
+
+
+@pytest.mark.parametrize("name", ["round.json", "rounds.json", "events.json", "hist.json", "hists.json"])
 def test_golden_json_is_json(name):
     text = (GOLDEN / name).read_text()
     done = run(["jq", "-es", 'length>0 and all(.[]; type=="object")'], stdin=None, input=text)
