@@ -55,7 +55,7 @@ COMMON := $(BUILD)/libcommon.a
 UNITS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all run check vm docs clean install install-strip uninstall bench soak units fuzz lint
-all: $(TOOLS) $(BUILD)/skoop $(BUILD)/bpf/types.o
+all: $(TOOLS) $(BUILD)/skoop $(BUILD)/bpf/types.o $(BUILD)/bpf/spin.o
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
@@ -84,6 +84,10 @@ $(BUILD)/bpf/types.c: $(BPF_TYPES)
 	$(Q)mkdir -p $(@D)
 	$(Q)sed -n -e '1i #include "bpf/compat.bpf.h"' -e 's/^\(struct\|union\|enum\) \([a-z0-9_]*\) {.*/\1 \2 one_\2;/p' $^ >$@
 $(BUILD)/bpf/types.o: $(BUILD)/bpf/types.c
+	$(call say,BPF,$<)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+# A delay that tests put into the kernel.
+$(BUILD)/bpf/spin.o: tests/netns/spin.bpf.c
 	$(call say,BPF,$<)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o

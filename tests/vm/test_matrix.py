@@ -22,7 +22,9 @@ from skooplib import BUILD  # noqa: E402
 # What loads in a machine before the tests: the parts that exist only as modules there.
 MODULES = """veth dummy bridge 8021q ifb tun nf_conntrack nf_conntrack_netlink nf_tables nft_ct nft_limit nft_numgen nft_reject_inet
  nft_chain_nat nft_counter nft_queue nfnetlink_queue sch_netem sch_tbf sch_fq_codel sch_htb sch_prio sch_ingress sch_multiq
- ip_vs ip_vs_rr xt_IPVS inet_diag tcp_diag udp_diag null_blk bonding vrf ipip ip_gre vxlan act_mirred cls_u32""".split()
+ ip_vs ip_vs_rr xt_IPVS inet_diag tcp_diag udp_diag null_blk bonding vrf ipip ip_gre vxlan act_mirred cls_u32 virtio_net""".split()
+# A network card that leads nowhere.
+CARD = ["-netdev", "hubport,id=card,hubid=0", "-device", "virtio-net-pci,netdev=card,romfile="]
 
 SCRIPT = """
 uname -r
@@ -38,7 +40,8 @@ TIMEOUT = 1200
 def machine(series):
     """(result, seconds) of all tests on one kernel."""
     since = time.monotonic()
-    done = vm.boot(series, SCRIPT.format(modules=" ".join(MODULES), series=series, select=INSIDE), BUILD, timeout=TIMEOUT)
+    done = vm.boot(series, SCRIPT.format(modules=" ".join(MODULES), series=series, select=INSIDE), BUILD, timeout=TIMEOUT,
+                   extra=CARD)
     return done, time.monotonic() - since
 
 
