@@ -128,21 +128,6 @@ static int setup(struct bpf_run *r)
 
 /* ---- devices ---- */
 
-/* A sum that is another one when the selected namespaces, or what they are called, have changed. */
-static uint64_t targets_sum(const struct targets *ts)
-{
-	uint64_t sum = 0xcbf29ce484222325ULL;
-
-	for (size_t i = 0; i < ts->n; i++) {
-		const struct target *t = &ts->v[i];
-
-		sum = (sum ^ (t->selected ? t->netns : 0)) * 0x100000001b3ULL;
-		for (const char *c = t->pod; *c; c++)
-			sum = (sum ^ (unsigned char)*c) * 0x100000001b3ULL;
-	}
-	return sum;
-}
-
 static void forget(struct bpf_run *r, const struct flow *f)
 {
 	state.forgotten += !bpf_map_delete_elem(bpf_run_map(r, "flows"), &f->key);

@@ -31,6 +31,8 @@ def rows(records, value="value"):
             whole.append(r["ts"])
             continue
         have = r["labels"]
+        if have.get("daddr") == "ff02::16":  # what IPv6 says of its groups when it likes to
+            continue
         key = Row(have["target_pod"], *[have.get(name) for name in Row._fields[1:]])
         name = r["metric"].removeprefix("kubeskoop_flow_")
         out.setdefault(r["ts"], {}).setdefault(key, {})[name] = r[value]
@@ -64,6 +66,9 @@ def ab(quiet):
         for ns, dev, host, mac in ((a, "va", 2, macs[1]), (b, "vb", 1, macs[0])):
             for address in (f"10.9.0.{host}", f"fd00:9::{host}"):
                 ns.sh(f"ip neigh replace {address} lladdr {mac} dev {dev} nud permanent")
+        for ns, dev in ((a, "va"), (b, "vb")):  # before it has that route, IPv6 takes no multicast
+            wait_for(lambda: f"ff00::/8 dev {dev}" in ns.run("ip", "-6", "route", "show", "table", "local").stdout,
+                     what="IPv6")
         still = []
         wait_for(lambda: still.append((time.monotonic(), link(a, "va"), link(b, "vb"))) or
                  [x for x in still if x[0] < still[-1][0] - 0.2 and x[1:] == still[-1][1:]], what="silence")

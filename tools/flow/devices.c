@@ -39,6 +39,20 @@ bool target_same(const struct target *a, const struct target *b)
 			  !strcmp(a->namespace, b->namespace));
 }
 
+uint64_t targets_sum(const struct targets *ts)
+{
+	uint64_t sum = 0xcbf29ce484222325ULL;
+
+	for (size_t i = 0; i < ts->n; i++) {
+		const struct target *t = &ts->v[i];
+
+		sum = (sum ^ (t->selected ? t->netns : 0)) * 0x100000001b3ULL;
+		for (const char *c = t->pod; *c; c++)
+			sum = (sum ^ (unsigned char)*c) * 0x100000001b3ULL;
+	}
+	return sum;
+}
+
 /* ---- the list ---- */
 
 static int by_place(const void *a, const void *b)

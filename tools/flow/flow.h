@@ -59,6 +59,8 @@ void devices_free(struct devices *ds);
 /* A target's labels and number, NULL: out of memory. */
 const struct target *target_copy(struct arena *a, const struct target *t);
 bool target_same(const struct target *a, const struct target *b);
+/* A sum that is another one when the selected namespaces, or what they are called, have changed. */
+uint64_t targets_sum(const struct targets *ts);
 
 /* ---- flows.c ---- */
 
