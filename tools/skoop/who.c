@@ -13,7 +13,7 @@
  * So many of a kind are told apart by both ports; of what comes later, as many without the larger one, which is the client's
  * as a rule; what comes then is counted without its addresses.
  */
-#define ENTRIES_MAX 8192
+#define ENTRIES_MAX ((size_t)8192)
 /* And so many in all, whatever a probe says. */
 #define ENTRIES_HARD (4 * ENTRIES_MAX)
 
