@@ -387,6 +387,7 @@ static void test_subject_options(void **state)
 		       "--host");
 	assert_options(&(struct subject){ .namespace = "shop", .pod = "web-0" }, "-P shop/web-0");
 	assert_options(&(struct subject){ .namespace = "-", .pod = "netns:blue" }, "-n blue");
+	assert_options(&(struct subject){ .namespace = "-", .pod = "netns:unknown" }, "");
 	assert_options(&(struct subject){ .namespace = "-",
 					  .pod = "netns:4026532111",
 					  .netns = 4026532111 },
