@@ -91,6 +91,7 @@ int bpf_run_event(struct bpf_run *r, const void *data, size_t size)
 			trim_stack(r, &r->probe->fields[i], record);
 	if (r->tracing->complete)
 		r->tracing->complete(r, record, size);
+	memcpy(&h, record, sizeof(h));
 	if (h.netns == NETNS_MACHINE)
 		t = machine_target(r, record, h);
 	else
