@@ -44,11 +44,36 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+/* A kind of queueing discipline. */
+struct Qdisc_ops {
+	char id[16];
+};
+
+struct qdisc_skb_head {
+	__u32 qlen;
+};
+
+struct Qdisc {
+	void *enqueue; /* NULL: packets pass it by */
+	unsigned int flags;
+	const struct Qdisc_ops *ops;
+	struct qdisc_skb_head q;
+};
+
+struct netdev_queue {
+	struct Qdisc *qdisc;
+};
+
 struct net_device {
 	char name[16];
 	int ifindex;
 	unsigned short type;
 	possible_net_t nd_net;
+	struct netdev_queue *_tx;
+};
+
+struct napi_struct {
+	struct net_device *dev; /* NULL: a CPU's own queue */
 };
 
 struct sock_common {
@@ -143,6 +168,7 @@ struct sk_buff {
 	__u8 encapsulation : 1;
 	__u8 tc_skip_classify : 1;
 	__u32 mark;
+	__u16 queue_mapping;
 	__be16 vlan_proto;
 	__u16 vlan_tci;
 	__u16 inner_transport_header;

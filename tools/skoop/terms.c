@@ -37,9 +37,6 @@ static const struct event netiftxlat_events[] = {
 	  { .means = "the driver's transmit call took more than 100 ms",
 	    .causes = "host stall, stolen vCPU, device hang",
 	    .confirm = "the host's steal time; kernel log: transmit queue timed out" } },
-	{}
-};
-
 static const struct metric kernellatency_metrics[] = {
 	{ "rxslow", NULL, COUNTER, "packets", "Kernel packet receiving slow",
 	  .advice = { .means = "packets that took more than 10 ms from the device to the socket "
@@ -144,68 +141,9 @@ static const struct event socketlatency_events[] = {
 	{}
 };
 
-static const struct metric softirq_metrics[] = {
-	{ "schedslow", NULL, COUNTER, "runs",
-	  "Softirq sched slow (from `softirq_raise()` to `softirq_entry()`)", SCOPE_HOST,
-	  .advice = { .means = "soft interrupts that began more than 10 ms after they were raised",
-		      .normal = "rare",
-		      .causes = "long section with interrupts off; FIFO task or throttled "
-				"ksoftirqd; stolen vCPU",
-		      .confirm = "comm and context of the event; st in top",
-		      .remedy = "the task's priority, another CPU, the host" } },
-	{ "schedslow100ms", NULL, COUNTER, "runs", "Softirq sched latency exceeds 100ms", SCOPE_HOST,
-	  .advice = { .means = "soft interrupts that began more than 100 ms after they were raised",
-		      .normal = "0",
-		      .causes = "FIFO task or throttled ksoftirqd; stolen vCPU; long section with "
-				"interrupts off",
-		      .confirm = "comm and context of the event; st in top",
-		      .remedy = "the task's priority, another CPU, the host" } },
-	{ "excuteslow", NULL, COUNTER, "runs",
-	  "Softirq execute slow (from `softirq_entry()` to `softirq_exit()`)", SCOPE_HOST,
-	  .advice = { .means = "runs of a soft interrupt that took more than 10 ms",
-		      .normal = "rare; a receive run ends after netdev_budget packets or "
-				"netdev_budget_usecs (2 ticks: 8 ms at "
-				"HZ 250, 20 ms at HZ 100), so much longer means that one poll or "
-				"packet is slow",
-		      .causes = "huge rule sets, debug options, stolen vCPU",
-		      .confirm = "type and device of the event" } },
-	{ "excuteslow100ms", NULL, COUNTER, "runs", "Softirq execute latency exceeds 100ms",
-	  SCOPE_HOST,
-	  .advice = { .means = "runs of a soft interrupt that took more than 100 ms",
-		      .normal = "0",
-		      .causes = "huge rule sets, debug options, stolen vCPU",
-		      .confirm = "type and device of the event; its stack with -K" } },
-	{}
-};
-
-static const struct event softirq_events[] = {
-	{ "NETSOFTIRQ_SCHED_SLOW",
-	  "Softirq sched slow (from `softirq_raise()` to `softirq_entry()`)",
-	  { .means = "a soft interrupt began 10 to 100 ms after it was raised",
-	    .causes = "ksoftirqd behind other tasks; interrupts off; stolen vCPU",
-	    .confirm = "comm and context of the event" } },
-	{ "NETSOFTIRQ_SCHED_100MS",
-	  "Softirq sched latency exceeds 100ms",
-	  { .means = "a soft interrupt began more than 100 ms after it was raised",
-	    .causes = "FIFO task on that CPU; throttled ksoftirqd; paused virtual machine",
-	    .confirm = "chrt -p on the task; sched_rt_runtime_us; st in top" } },
-	{ "NETSOFTIRQ_EXCUTE_SLOW",
-	  "Softirq execute slow (from `softirq_entry()` to `softirq_exit()`)",
-	  { .means = "one run of a soft interrupt took 10 to 100 ms",
-	    .causes = "large budget, slow rules, tracing",
-	    .confirm = "netdev_budget_usecs; the size of the rule set" } },
-	{ "NETSOFTIRQ_EXCUTE_100MS",
-	  "Softirq execute latency exceeds 100ms",
-	  { .means = "one run of a soft interrupt took more than 100 ms",
-	    .causes = "a single slow function or a stopped vCPU",
-	    .confirm = "its stack with -K; st in top" } },
-	{}
-};
-
 const struct term terms[] = {
 	{ "netiftxlatency", "netiftxlat", netiftxlat_metrics, netiftxlat_events },
 	{ "kernellatency", "kernellatency", kernellatency_metrics, kernellatency_events },
 	{ "socketlatency", "socketlatency", socketlatency_metrics, socketlatency_events },
-	{ "net_softirq", "softirq", softirq_metrics, softirq_events },
 	{}
 };
