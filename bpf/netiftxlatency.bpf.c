@@ -183,7 +183,7 @@ static __always_inline void read_names(const struct net_device *dev, const struc
 				       struct tx_packet *p)
 {
 	bpf_probe_read_kernel(p->device, sizeof(p->device), dev->name);
-	BPF_CORE_READ_INTO(&p->kind, qdisc, ops, id);
+	BPF_CORE_READ_INTO(&p->qdisc, qdisc, ops, id);
 }
 
 /* ---- samples ---- */
@@ -219,7 +219,7 @@ static __always_inline void sample(const struct tx_packet *p, __u32 stage, __u64
 		return;
 	event_begin(&e->header, stage, p->netns,
 		    p->known | KNOWN(TX_F_LATENCY) | KNOWN(TX_F_DEVICE) | KNOWN(TX_F_QUEUE) |
-			    KNOWN(TX_F_KIND) | KNOWN(TX_F_LEN) | KNOWN(TX_F_SEGS));
+			    KNOWN(TX_F_QDISC) | KNOWN(TX_F_LEN) | KNOWN(TX_F_SEGS));
 	e->tuple = p->tuple;
 	e->latency = ns;
 	e->len = p->len;
@@ -227,7 +227,7 @@ static __always_inline void sample(const struct tx_packet *p, __u32 stage, __u64
 	e->queue = p->queue;
 	e->segs = p->segs;
 	__builtin_memcpy(e->device, p->device, sizeof(e->device));
-	__builtin_memcpy(e->kind, p->kind, sizeof(e->kind));
+	__builtin_memcpy(e->qdisc, p->qdisc, sizeof(e->qdisc));
 	bpf_ringbuf_submit(e, 0);
 }
 

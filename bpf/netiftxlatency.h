@@ -15,7 +15,7 @@ enum {
 	TX_F_LATENCY = NFIELDS_TUPLE,
 	TX_F_DEVICE,
 	TX_F_QUEUE,
-	TX_F_KIND,
+	TX_F_QDISC,
 	TX_F_LEN,
 	TX_F_SEGS,
 	TX_F_QLEN
@@ -38,7 +38,7 @@ struct tx_packet {
 	__u32 qlen; /* packets in the queue before it */
 	__u16 queue, segs;
 	char device[16];
-	char kind[16];
+	char qdisc[16];
 };
 
 /* Index into the array `tally`. */
@@ -55,7 +55,7 @@ struct tx_event {
 	__u32 len, qlen;
 	__u16 queue, segs;
 	char device[16];
-	char kind[16];
+	char qdisc[16];
 	__u8 pad[4];
 };
 

@@ -103,7 +103,7 @@ static void device_label(const struct kernel *k, uint64_t device, struct buf *b)
 
 struct standing {
 	struct bpf_run *run;
-	uint64_t now, n;
+	uint64_t now;
 };
 
 static int tell_packet(const void *key, const void *value, size_t copies, void *arg)
@@ -114,13 +114,12 @@ static int tell_packet(const void *key, const void *value, size_t copies, void *
 
 	(void)key;
 	(void)copies;
-	s->n++;
 	memcpy(&p, value, sizeof(p));
 	if (p.queued > s->now)
 		return 0;
 	e.header.netns = p.netns;
 	e.header.known = p.known | 1ULL << TX_F_LATENCY | 1ULL << TX_F_DEVICE | 1ULL << TX_F_QUEUE |
-			 1ULL << TX_F_KIND | 1ULL << TX_F_LEN | 1ULL << TX_F_SEGS;
+			 1ULL << TX_F_QDISC | 1ULL << TX_F_LEN | 1ULL << TX_F_SEGS;
 	e.tuple = p.tuple;
 	e.latency = s->now - p.queued;
 	e.len = p.len;
@@ -128,31 +127,57 @@ static int tell_packet(const void *key, const void *value, size_t copies, void *
 	e.queue = p.queue;
 	e.segs = p.segs;
 	memcpy(e.device, p.device, sizeof(e.device));
-	memcpy(e.kind, p.kind, sizeof(e.kind));
+	memcpy(e.qdisc, p.qdisc, sizeof(e.qdisc));
 	return bpf_run_in_flight(s->run, &e, sizeof(e), p.queued);
 }
 
-/*
- * Packets in queues; and what was made and is neither there nor was taken out had to give way, or had an end that is not
- * seen. What moves meanwhile makes that less, never more.
- */
 static int in_flight(struct bpf_run *r)
 {
-	uint64_t made = bpf_run_tally(r, "tally", TX_MADE), gone;
 	struct standing s = { .run = r, .now = process_now() };
 	int err = bpf_run_map_each(r, "packets", tell_packet, &s);
 
+	if (err && err != -EPIPE)
+		msg_error("packets in queues: %s", strerror(-err));
+	return err;
+}
+
+static int count_packet(const void *key, const void *value, size_t copies, void *arg)
+{
+	uint64_t *n = arg;
+
+	(void)key;
+	(void)value;
+	(void)copies;
+	++*n;
+	return 0;
+}
+
+/*
+ * What was entered and is neither there nor was taken out had to give way, or had an end that is not seen. What moves
+ * meanwhile makes that less, never more.
+ */
+static int count_lost(struct bpf_run *r)
+{
+	uint64_t made = bpf_run_tally(r, "tally", TX_MADE), n = state.evicted;
+	int err = bpf_run_map_each(r, "packets", count_packet, &n);
+
 	if (err) {
-		if (err != -EPIPE)
-			msg_error("packets in queues: %s", strerror(-err));
+		msg_error("packets in queues: %s", strerror(-err));
 		return err;
 	}
-	gone = s.n + bpf_run_tally(r, "tally", TX_ENDED) + state.evicted;
-	if (made > gone) {
-		bpf_run_lost(r, "map", made - gone);
-		state.evicted += made - gone;
+	n += bpf_run_tally(r, "tally", TX_ENDED);
+	if (made > n) {
+		bpf_run_lost(r, "map", made - n);
+		state.evicted += made - n;
 	}
 	return 0;
+}
+
+static int refresh(struct bpf_run *r)
+{
+	int err = read_names(r);
+
+	return err ? err : count_lost(r);
 }
 
 /* clang-format off */
@@ -198,7 +223,7 @@ static const struct field fields[] = {
 	[TX_F_LATENCY] = { FIELD(tx_event, latency, F_NS), .help = "QDISC: in the queue; NETDEV: in the driver's transmit call" },
 	[TX_F_DEVICE] = { FIELD(tx_event, device, F_STR), .help = "the device that sent it" },
 	[TX_F_QUEUE] = { .detail = true, FIELD(tx_event, queue, F_UINT), .help = "which of the device's queues" },
-	[TX_F_KIND] = { FIELD(tx_event, kind, F_STR), .help = "the queueing discipline: fq_codel, tbf…; noqueue: packets pass it by" },
+	[TX_F_QDISC] = { FIELD(tx_event, qdisc, F_STR), .help = "the queueing discipline: fq_codel, tbf…; noqueue: packets pass it by" },
 	[TX_F_LEN] = { FIELD(tx_event, len, F_UINT), .help = "bytes, with the link header" },
 	[TX_F_SEGS] = { .detail = true, FIELD(tx_event, segs, F_UINT), .help = "packets on the wire it stands for" },
 	[TX_F_QLEN] = { FIELD(tx_event, qlen, F_UINT), .help = "packets in the queue when it came; pfifo_fast does not tell" },
@@ -230,7 +255,7 @@ static const struct tracing tracing = {
 	.blind = "packets sent past the queue (AF_XDP, AF_PACKET with PACKET_QDISC_BYPASS); segments made behind the queue that "
 		 "go back to it because the driver is busy; time in the device itself",
 	.setup = setup,
-	.refresh = read_names,
+	.refresh = refresh,
 	.in_flight = in_flight,
 };
 
