@@ -70,35 +70,58 @@ static __always_inline void tally_one(__u32 what)
 
 /* ---- the queue of a packet ---- */
 
-struct queue {
-	const struct Qdisc *qdisc;
-	bool has;      /* else packets pass it by */
-	bool lockless; /* keeps its length where it is not to be had */
-	__u32 qlen;
-};
-
-static __always_inline void queue_read(const struct net_device *dev, __u16 number, struct queue *q)
+/* The queueing discipline of a device's queue; to be read with bpf_probe_read_kernel. */
+static __always_inline const struct Qdisc *qdisc_at(const struct net_device *dev, __u16 number)
 {
-	const struct netdev_queue *txq = dev->_tx;
+	__u64 at = (__u64)dev->_tx + number * bpf_core_type_size(struct netdev_queue);
+	const struct netdev_queue *txq = (const void *)at;
+
+	return BPF_CORE_READ(txq, qdisc);
+}
+
+/* Whether packets are queued there, else they pass it by. Most devices have one queue, which is cheaper to look at. */
+static __always_inline bool has_queue(const struct net_device *dev, __u16 number)
+{
 	const struct Qdisc *qdisc;
 
-	if (!number) {
-		qdisc = txq->qdisc;
-		q->has = qdisc->enqueue;
-		if (q->has) {
-			q->lockless = qdisc->flags & TCQ_F_NOLOCK;
-			q->qlen = qdisc->q.qlen;
-		}
+	if (!number)
+		return dev->_tx->qdisc->enqueue;
+	qdisc = qdisc_at(dev, number);
+	return BPF_CORE_READ(qdisc, enqueue);
+}
+
+static __always_inline void read_length(const struct net_device *dev, struct tx_packet *p)
+{
+	__u32 flags, qlen;
+
+	if (!p->queue) {
+		flags = dev->_tx->qdisc->flags;
+		qlen = dev->_tx->qdisc->q.qlen;
 	} else {
-		txq = (const void *)((__u64)txq + number * bpf_core_type_size(struct netdev_queue));
-		qdisc = BPF_CORE_READ(txq, qdisc);
-		q->has = BPF_CORE_READ(qdisc, enqueue);
-		if (q->has) {
-			q->lockless = BPF_CORE_READ(qdisc, flags) & TCQ_F_NOLOCK;
-			q->qlen = BPF_CORE_READ(qdisc, q.qlen);
-		}
+		const struct Qdisc *qdisc = qdisc_at(dev, p->queue);
+
+		flags = BPF_CORE_READ(qdisc, flags);
+		qlen = BPF_CORE_READ(qdisc, q.qlen);
 	}
-	q->qdisc = qdisc;
+	/* Those without a lock keep it where it is not to be had. */
+	if (flags & TCQ_F_NOLOCK)
+		return;
+	p->qlen = qlen;
+	p->known |= KNOWN(TX_F_QLEN);
+}
+
+/* What the device and its queueing discipline are called. */
+static __always_inline void read_names(const struct net_device *dev, struct tx_packet *p)
+{
+	const struct Qdisc *qdisc;
+
+	__builtin_memcpy(p->device, dev->name, sizeof(p->device));
+	if (!p->queue) {
+		__builtin_memcpy(p->qdisc, dev->_tx->qdisc->ops->id, sizeof(p->qdisc));
+	} else {
+		qdisc = qdisc_at(dev, p->queue);
+		BPF_CORE_READ_INTO(&p->qdisc, qdisc, ops, id);
+	}
 }
 
 /* ---- what is known of a packet ---- */
@@ -179,13 +202,6 @@ static __always_inline bool read_packet(const struct sk_buff *skb, const struct 
 	return true;
 }
 
-static __always_inline void read_names(const struct net_device *dev, const struct Qdisc *qdisc,
-				       struct tx_packet *p)
-{
-	bpf_probe_read_kernel(p->device, sizeof(p->device), dev->name);
-	BPF_CORE_READ_INTO(&p->qdisc, qdisc, ops, id);
-}
-
 /* ---- samples ---- */
 
 static __always_inline void name_device(__u64 device, const char *text)
@@ -252,16 +268,11 @@ int BPF_PROG(net_dev_queue, struct sk_buff *skb)
 {
 	const struct net_device *dev = skb->dev;
 	struct tx_packet p = {};
-	struct queue q = {};
 
-	queue_read(dev, skb->queue_mapping, &q);
-	if (!q.has || !read_packet(skb, dev, &p))
+	if (!has_queue(dev, skb->queue_mapping) || !read_packet(skb, dev, &p))
 		return 0;
-	read_names(dev, q.qdisc, &p);
-	if (!q.lockless) {
-		p.qlen = q.qlen;
-		p.known |= KNOWN(TX_F_QLEN);
-	}
+	read_names(dev, &p);
+	read_length(dev, &p);
 	p.queued = bpf_ktime_get_ns();
 	packet_enter((__u64)skb, &p);
 	return 0;
@@ -320,8 +331,10 @@ static __always_inline bool packet_take(const struct sk_buff *skb, const struct 
 					struct tx_packet *to)
 {
 	__u64 key = (__u64)skb;
-	struct tx_packet *p = bpf_map_lookup_elem(&packets, &key);
+	struct tx_packet *p = NULL;
 
+	if (has_queue(dev, skb->queue_mapping))
+		p = bpf_map_lookup_elem(&packets, &key);
 	if (!p) {
 		__builtin_memset(to, 0, sizeof(*to));
 		return read_packet(skb, dev, to);
@@ -367,12 +380,8 @@ static __always_inline void frame_end(struct frame *f, const struct net_device *
 	}
 	if (p->queued)
 		sample(p, TX_QDISC, f->started - p->queued);
-	if (!p->device[0] && is_told(took)) {
-		struct queue q = {};
-
-		queue_read(dev, p->queue, &q);
-		read_names(dev, q.qdisc, p);
-	}
+	if (!p->device[0] && is_told(took))
+		read_names(dev, p);
 	sample(p, TX_NETDEV, took);
 }
 
