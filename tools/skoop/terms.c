@@ -6,37 +6,6 @@
  */
 #include "skoop.h"
 
-static const struct metric netiftxlat_metrics[] = {
-	{ "qdiscslow100ms", NULL, COUNTER, "packets",
-	  "qdisc latency exceeds 100ms during transmission",
-	  .advice = { .means = "packets that stood more than 100 ms in a device's queue",
-		      .normal = "0; a shaper may delay on purpose",
-		      .causes = "standing queue: this link is the bottleneck; shaper; netem",
-		      .confirm = "skoop qdisc --tree: backlog, drops",
-		      .remedy = "fq_codel, pacing in the sender, a higher rate in the shaper" } },
-	{ "netdevslow100ms", NULL, COUNTER, "packets",
-	  "netdev transmit latency exceeds 100ms during transmission",
-	  .advice = { .means = "packets for which the driver's transmit call took more than 100 ms",
-		      .normal = "0",
-		      .causes = "hypervisor stall or stolen vCPU; a lock in the driver; hung device",
-		      .confirm = "device and queue of the event; st in top; kernel log: transmit "
-				 "queue timed out",
-		      .remedy = "the host, the driver" } },
-	{}
-};
-
-static const struct event netiftxlat_events[] = {
-	{ "TXLAT_QDISC_100MS",
-	  "qdisc latency exceeds 100ms during transmission",
-	  { .means = "a packet stood more than 100 ms in the device's queue",
-	    .causes = "this link is the bottleneck; shaper; netem",
-	    .confirm = "skoop qdisc --tree",
-	    .remedy = "fq_codel, pacing in the sender" } },
-	{ "TXLAT_NETDEV_100MS",
-	  "netdev transmit latency exceeds 100ms during transmission",
-	  { .means = "the driver's transmit call took more than 100 ms",
-	    .causes = "host stall, stolen vCPU, device hang",
-	    .confirm = "the host's steal time; kernel log: transmit queue timed out" } },
 static const struct metric kernellatency_metrics[] = {
 	{ "rxslow", NULL, COUNTER, "packets", "Kernel packet receiving slow",
 	  .advice = { .means = "packets that took more than 10 ms from the device to the socket "
@@ -142,7 +111,6 @@ static const struct event socketlatency_events[] = {
 };
 
 const struct term terms[] = {
-	{ "netiftxlatency", "netiftxlat", netiftxlat_metrics, netiftxlat_events },
 	{ "kernellatency", "kernellatency", kernellatency_metrics, kernellatency_events },
 	{ "socketlatency", "socketlatency", socketlatency_metrics, socketlatency_events },
 	{}
