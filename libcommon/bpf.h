@@ -56,11 +56,6 @@ struct tracing {
 	 */
 	void (*complete)(struct bpf_run *r, void *record, size_t size);
 	/*
-	 * Before an event is shown: fills in what only user space can tell. The record may be cut off behind `size`
-	 * bytes; the rest is zero.
-	 */
-	void (*complete)(struct bpf_run *r, void *record, size_t size);
-	/*
 	 * Each second, before each round's counters, and once more when all is detached. 0 or -errno after one
 	 * msg_error (-EPERM: EXIT_PRIVILEGE), or what bpf_run_event() returned.
 	 */
@@ -71,8 +66,8 @@ struct tracing {
 	 */
 	int (*collect)(struct bpf_run *r, struct out *o);
 	/*
-	 * Each second, and at the end before all is detached: hands what has begun and not ended to bpf_run_in_flight(). 0 or -errno after one
-	 * msg_error.
+	 * Each second, and at the end before all is detached: hands what has begun and not ended to
+	 * bpf_run_in_flight(). 0 or -errno after one msg_error.
 	 */
 	int (*in_flight)(struct bpf_run *r);
 };
