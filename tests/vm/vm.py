@@ -57,6 +57,8 @@ mkdir -p /dev/shm /dev/pts; mount -t tmpfs tmpfs /dev/shm; mount -t devpts devpt
 mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
 mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
 ip link set lo up
+# A namespace has the devices that its test made, not one of each tunnel module's own.
+echo 1 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 mkdir -p /tmp/files
 cd /skoop
 exec 3>/dev/sk.status
