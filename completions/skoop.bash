@@ -11,8 +11,9 @@ _skoop_ask()
 
 _skoop_probes()
 {
-	printf '%s ' biolatency conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp \
-		tcpext tcpreset tcpretrans tcpsummary udp
+	printf '%s ' biolatency conntrack fd flow io ip ipvs net_softirq netdev netiftxlatency \
+		packetloss qdisc sock softnet tcp tcpext tcpreset tcpretrans tcpsummary udp \
+		virtcmdlatency
 }
 
 _skoop_commands()
@@ -25,25 +26,26 @@ _skoop_options()
 {
 	case $1 in
 	biolatency | conntrack | fd | flow | io | ip | \
-		ipvs | netdev | packetloss | qdisc | sock | softnet | \
-		tcp | tcpext | tcpreset | tcpretrans | tcpsummary | udp | \
-		run | list | explain | doctor | help)
+		ipvs | net_softirq | netdev | netiftxlatency | packetloss | qdisc | \
+		sock | softnet | tcp | tcpext | tcpreset | tcpretrans | \
+		tcpsummary | udp | virtcmdlatency | run | list | explain | \
+		doctor | help)
 		echo '-h --help'
 		;;
 	esac
 	case $1 in
 	skoop | biolatency | conntrack | fd | flow | io | \
-		ip | ipvs | netdev | packetloss | qdisc | sock | \
-		softnet | tcp | tcpext | tcpreset | tcpretrans | tcpsummary | \
-		udp | run)
+		ip | ipvs | net_softirq | netdev | netiftxlatency | packetloss | \
+		qdisc | sock | softnet | tcp | tcpext | tcpreset | \
+		tcpretrans | tcpsummary | udp | virtcmdlatency | run)
 		echo '-V --version'
 		;;
 	esac
 	case $1 in
 	biolatency | conntrack | fd | flow | io | ip | \
-		ipvs | netdev | packetloss | qdisc | sock | softnet | \
-		tcp | tcpext | tcpreset | tcpretrans | tcpsummary | udp | \
-		run)
+		ipvs | net_softirq | netdev | netiftxlatency | packetloss | qdisc | \
+		sock | softnet | tcp | tcpext | tcpreset | tcpretrans | \
+		tcpsummary | udp | virtcmdlatency | run)
 		echo '-n --netns -p --pid -c --container -P --pod --host -A --all --procfs --sysfs
 		--rootfs --pod-logs --host-netns --node -o --output -j --json -w --write -z
 		--zeros -H --no-header -T --timestamp --color -d --duration -E --exit-status
@@ -51,22 +53,29 @@ _skoop_options()
 		;;
 	esac
 	case $1 in
-	biolatency | flow | packetloss | tcpreset | tcpretrans | run)
+	biolatency | flow | net_softirq | netiftxlatency | packetloss | tcpreset | \
+		tcpretrans | virtcmdlatency | run)
 		echo '--hooks'
 		;;
 	esac
 	case $1 in
-	biolatency | packetloss | tcpreset | tcpretrans | run)
+	biolatency | net_softirq | netiftxlatency | packetloss | tcpreset | tcpretrans | \
+		virtcmdlatency | run)
 		echo '-e --max-events --buffer'
 		;;
 	esac
 	case $1 in
-	flow | packetloss | tcpreset | tcpretrans | run)
+	flow | netiftxlatency | packetloss | tcpreset | tcpretrans | run)
 		echo '--address --port'
 		;;
 	esac
 	case $1 in
-	packetloss | tcpreset | tcpretrans | run)
+	biolatency | net_softirq | netiftxlatency | virtcmdlatency | run)
+		echo '-D --dist -t --threshold'
+		;;
+	esac
+	case $1 in
+	net_softirq | packetloss | tcpreset | tcpretrans | run)
 		echo '-K --stack'
 		;;
 	esac
@@ -77,7 +86,7 @@ _skoop_options()
 	esac
 	case $1 in
 	biolatency | run)
-		echo '--disk --op --bio -D --dist -t --threshold'
+		echo '--disk --op --bio'
 		;;
 	esac
 	case $1 in
@@ -101,8 +110,18 @@ _skoop_options()
 		;;
 	esac
 	case $1 in
+	net_softirq | run)
+		echo '--vec --cpu'
+		;;
+	esac
+	case $1 in
 	netdev | run)
 		echo '--lo --sum'
+		;;
+	esac
+	case $1 in
+	netiftxlatency | run)
+		echo '--max-packets'
 		;;
 	esac
 	case $1 in
@@ -123,6 +142,11 @@ _skoop_options()
 	case $1 in
 	tcpsummary | run)
 		echo '--states --listen --worst'
+		;;
+	esac
+	case $1 in
+	virtcmdlatency | run)
+		echo '--wait-module'
 		;;
 	esac
 	case $1 in
@@ -156,8 +180,18 @@ _skoop_options()
 		;;
 	esac
 	case $1 in
+	net_softirq)
+		echo '--by'
+		;;
+	esac
+	case $1 in
 	netdev)
 		echo '-a --all-counters --device'
+		;;
+	esac
+	case $1 in
+	netiftxlatency)
+		echo '--device'
 		;;
 	esac
 	case $1 in
@@ -224,7 +258,8 @@ _skoop_value()
 		*:-t | *:--threshold | *:--threshold= | *:--buffer | *:--buffer= | *:--hooks | \
 		*:--hooks= | *:--warn | *:--warn= | packetloss:--by | packetloss:--by= | *:--top | \
 		*:--top= | *:--idle | *:--idle= | *:--device | *:--device= | *:--max-flows | \
-		*:--max-flows= | *:--address | *:--address= | *:--port | *:--port= | *:--reason | \
+		*:--max-flows= | *:--address | *:--address= | *:--port | *:--port= | *:--vec | \
+		*:--vec= | *:--cpu | *:--cpu= | *:--max-packets | *:--max-packets= | *:--reason | \
 		*:--reason= | *:--not-reason | *:--not-reason= | *:--rate-limit | *:--rate-limit= | *:--timeout | \
 		*:--timeout=)
 		echo free
@@ -258,6 +293,9 @@ _skoop_value()
 		;;
 	*:-o | *:--output | *:--output=)
 		echo words table json prom openmetrics tsv
+		;;
+	net_softirq:--by | net_softirq:--by=)
+		echo words type cpu
 		;;
 	esac
 }
@@ -339,5 +377,6 @@ _skoop()
 	fi
 }
 complete -F _skoop skoop skoop-biolatency skoop-conntrack skoop-fd skoop-flow skoop-io skoop-ip skoop-ipvs \
-	skoop-netdev skoop-packetloss skoop-qdisc skoop-sock skoop-softnet skoop-tcp skoop-tcpext \
-	skoop-tcpreset skoop-tcpretrans skoop-tcpsummary skoop-udp
+	skoop-net_softirq skoop-netdev skoop-netiftxlatency skoop-packetloss skoop-qdisc \
+	skoop-sock skoop-softnet skoop-tcp skoop-tcpext skoop-tcpreset skoop-tcpretrans \
+	skoop-tcpsummary skoop-udp skoop-virtcmdlatency

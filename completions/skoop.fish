@@ -23,7 +23,9 @@ function __skoop_probes
 		io 'How much do processes read and write, and how much of it goes to storage?' \
 		ip 'Does IP drop packets here: no route, truncated, and with -a everything else?' \
 		ipvs 'What does the IP virtual server schedule and pass?' \
+		net_softirq 'Where do network interrupts wait for a CPU, and which take too long?' \
 		netdev 'Which device drops packets or has errors?' \
+		netiftxlatency 'Which packets wait in a device\'s queue, or in its driver, before they are sent?' \
 		packetloss 'Which packets does the kernel drop, where and why?' \
 		qdisc 'Which device\'s queue drops packets, and what waits in it?' \
 		sock 'How many TCP sockets are there, and how much memory do they hold?' \
@@ -33,7 +35,8 @@ function __skoop_probes
 		tcpreset 'Which TCP connections are reset, by whom, and why?' \
 		tcpretrans 'Which TCP connections send data again, and why?' \
 		tcpsummary 'How many TCP connections, in which states, and how much waits in their queues?' \
-		udp 'Which datagrams get lost here: no listener, full buffers, bad checksums?'
+		udp 'Which datagrams get lost here: no listener, full buffers, bad checksums?' \
+		virtcmdlatency 'How long does the hypervisor take for what a virtio network card is told to do?'
 end
 
 function __skoop_commands
@@ -81,17 +84,19 @@ complete -c skoop -n __skoop_first -a '(__skoop_tools)'
 complete -c skoop -n __skoop_first -s h -l help -d 'What there is'
 complete -c skoop -n __skoop_first -s V -l version -d 'The version'
 complete -c skoop -n 'not __skoop_first' -a '(__skoop_delegate)'
-for tool in biolatency conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp \
-		tcpext tcpreset tcpretrans tcpsummary udp snapshot run list targets explain doctor \
-		help
+for tool in biolatency conntrack fd flow io ip ipvs net_softirq netdev netiftxlatency \
+		packetloss qdisc sock softnet tcp tcpext tcpreset tcpretrans tcpsummary udp \
+		virtcmdlatency snapshot run list targets explain doctor help
 	complete -c skoop-$tool -f
 end
-for tool in biolatency conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp \
-		tcpext tcpreset tcpretrans tcpsummary udp run list explain doctor help
+for tool in biolatency conntrack fd flow io ip ipvs net_softirq netdev netiftxlatency \
+		packetloss qdisc sock softnet tcp tcpext tcpreset tcpretrans tcpsummary udp \
+		virtcmdlatency run list explain doctor help
 	complete -c skoop-$tool -s h -l help -d 'This help'
 end
-for tool in biolatency conntrack fd flow io ip ipvs netdev packetloss qdisc sock softnet tcp \
-		tcpext tcpreset tcpretrans tcpsummary udp run
+for tool in biolatency conntrack fd flow io ip ipvs net_softirq netdev netiftxlatency \
+		packetloss qdisc sock softnet tcp tcpext tcpreset tcpretrans tcpsummary udp \
+		virtcmdlatency run
 	complete -c skoop-$tool -s n -l netns -x -a '(__skoop_ask skoop targets --complete netns)' -d 'A network namespace (repeatable)'
 	complete -c skoop-$tool -s p -l pid -x -a '(__skoop_ask skoop targets --complete pid)' -d 'The network namespace of a process; values per process are limited to it'
 	complete -c skoop-$tool -s c -l container -x -a '(__skoop_ask skoop targets --complete container)' -d 'A container, by at least 6 digits of its ID'
@@ -118,18 +123,24 @@ for tool in biolatency conntrack fd flow io ip ipvs netdev packetloss qdisc sock
 	complete -c skoop-$tool -s q -l quiet -d 'Errors only'
 	complete -c skoop-$tool -s V -l version -d 'The version'
 end
-for tool in biolatency flow packetloss tcpreset tcpretrans run
+for tool in biolatency flow net_softirq netiftxlatency packetloss tcpreset tcpretrans \
+		virtcmdlatency run
 	complete -c skoop-$tool -l hooks -x -d 'Kinds of hooks to choose from: tp_btf,fentry,fexit,kprobe'
 end
-for tool in biolatency packetloss tcpreset tcpretrans run
+for tool in biolatency net_softirq netiftxlatency packetloss tcpreset tcpretrans \
+		virtcmdlatency run
 	complete -c skoop-$tool -s e -l max-events -x -d 'Stop after N events'
 	complete -c skoop-$tool -l buffer -x -d 'Size of the buffer for events, a power of two (512)'
 end
-for tool in flow packetloss tcpreset tcpretrans run
+for tool in flow netiftxlatency packetloss tcpreset tcpretrans run
 	complete -c skoop-$tool -l address -x -d 'Only with this address at either end, counts too'
 	complete -c skoop-$tool -l port -x -d 'Only with this port at either end, counts too'
 end
-for tool in packetloss tcpreset tcpretrans run
+for tool in biolatency net_softirq netiftxlatency virtcmdlatency run
+	complete -c skoop-$tool -s D -l dist -d 'Histograms'
+	complete -c skoop-$tool -s t -l threshold -x -d 'Print events past DUR (ns us ms s)'
+end
+for tool in net_softirq packetloss tcpreset tcpretrans run
 	complete -c skoop-$tool -s K -l stack -d 'Kernel stacks of events'
 end
 for tool in list explain doctor
@@ -139,8 +150,6 @@ for tool in biolatency run
 	complete -c skoop-$tool -l disk -x -d 'Only this disk, counts too'
 	complete -c skoop-$tool -l op -x -d 'Only this operation (read, write, flush, discard…), counts too'
 	complete -c skoop-$tool -l bio -d 'Disks that make no requests, too: device mapper, md, zram'
-	complete -c skoop-$tool -s D -l dist -d 'Histograms'
-	complete -c skoop-$tool -s t -l threshold -x -d 'Print events past DUR (ns us ms s)'
 end
 for tool in conntrack run
 	complete -c skoop-$tool -s a -l all-counters -d 'Every further counter of this kernel'
@@ -162,9 +171,16 @@ end
 for tool in ipvs run
 	complete -c skoop-$tool -l services -d 'Each virtual service and real server, too'
 end
+for tool in net_softirq run
+	complete -c skoop-$tool -l vec -x -d 'Which ones (net_rx,net_tx): hi timer net_tx net_rx block irq_poll tasklet sched hrtimer rcu'
+	complete -c skoop-$tool -l cpu -x -d 'Only on these CPUs, such as 0,2-5, counts too'
+end
 for tool in netdev run
 	complete -c skoop-$tool -l lo -d 'The loopback device, too'
 	complete -c skoop-$tool -l sum -d 'One total a namespace; devices that carry another\'s packets count once'
+end
+for tool in netiftxlatency run
+	complete -c skoop-$tool -l max-packets -x -d 'Room for N packets in queues (32768)'
 end
 for tool in packetloss run
 	complete -c skoop-$tool -l reason -x -d 'Only drops for these reasons, counts too'
@@ -184,6 +200,9 @@ for tool in tcpsummary run
 	complete -c skoop-$tool -l listen -d 'Each listener\'s accept queue and its limit'
 	complete -c skoop-$tool -l worst -d 'The sockets with the largest queues'
 end
+for tool in virtcmdlatency run
+	complete -c skoop-$tool -l wait-module -d 'Wait until virtio_net is loaded and has a device with a control queue'
+end
 for tool in fd
 	complete -c skoop-$tool -s a -l all-counters -d 'Also deleted files, the process limit, the machine\'s files'
 end
@@ -200,9 +219,15 @@ end
 for tool in ipvs
 	complete -c skoop-$tool -s a -l all-counters -d 'As --services'
 end
+for tool in net_softirq
+	complete -c skoop-$tool -l by -x -a 'type cpu' -d 'Histograms (-D) by type (default) or cpu'
+end
 for tool in netdev
 	complete -c skoop-$tool -s a -l all-counters -d 'Every link statistic, carrier, MTU, state and role'
 	complete -c skoop-$tool -l device -x -d 'Only devices whose name matches'
+end
+for tool in netiftxlatency
+	complete -c skoop-$tool -l device -x -d 'Only at this device, counts too'
 end
 for tool in packetloss
 	complete -c skoop-$tool -l by -x -d 'What -C counts by: reason, location, tuple, protocol, saddr, sport, daddr, dport, device'
