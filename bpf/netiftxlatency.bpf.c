@@ -5,6 +5,7 @@
  * hand packets on to devices below them. The kernel's own pointers are read directly: this runs for every packet.
  */
 #include "skoop.bpf.h"
+#include "names.bpf.h"
 #include "netiftxlatency.h"
 
 #define ETH_P_8021Q 0x8100
@@ -31,17 +32,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } tally SEC(".maps");
-
-/* Names of devices, for the labels of histograms. */
-struct name {
-	__u64 text[2];
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, __u64); /* TX_DEVICE */
-	__type(value, struct name);
-} names SEC(".maps");
 
 /* What drivers of this CPU have been handed: a power of two of them. */
 struct frame {
@@ -73,9 +63,9 @@ static __always_inline void tally_one(__u32 what)
 /* The queueing discipline of a device's queue; to be read with bpf_probe_read_kernel. */
 static __always_inline const struct Qdisc *qdisc_at(const struct net_device *dev, __u16 number)
 {
-	__u64 at = (__u64)dev->_tx + number * bpf_core_type_size(struct netdev_queue);
-	const struct netdev_queue *txq = (const void *)at;
+	const struct netdev_queue *txq = BPF_CORE_READ(dev, _tx);
 
+	txq = (const void *)((__u64)txq + number * bpf_core_type_size(struct netdev_queue));
 	return BPF_CORE_READ(txq, qdisc);
 }
 
@@ -193,7 +183,6 @@ static __always_inline bool read_packet(const struct sk_buff *skb, const struct 
 		if (!tuple_wanted(&p->tuple, p->known))
 			return false;
 	}
-	p->ifindex = dev->ifindex;
 	p->queue = skb->queue_mapping;
 	p->len = skb->len;
 	p->segs = BPF_CORE_READ(info, gso_segs);
@@ -204,16 +193,15 @@ static __always_inline bool read_packet(const struct sk_buff *skb, const struct 
 
 /* ---- samples ---- */
 
-static __always_inline void name_device(__u64 device, const char *text)
+/* By the device's name. */
+static __always_inline void spread(const struct tx_packet *p, __u32 stage, __u64 ns)
 {
-	struct name *have, name;
+	char name[LABEL_NAME] __attribute__((aligned(8))) = {};
 
 	if (!with_hists)
 		return;
-	__builtin_memcpy(&name, text, sizeof(name));
-	have = bpf_map_lookup_elem(&names, &device);
-	if (!have || have->text[0] != name.text[0] || have->text[1] != name.text[1])
-		bpf_map_update_elem(&names, &device, &name, BPF_ANY);
+	__builtin_memcpy(name, p->device, sizeof(p->device));
+	hist_add(p->netns, stage, label_of_name(name), ns);
 }
 
 /* Whether more than counting is to be done, for which the device's name is needed. */
@@ -224,13 +212,11 @@ static __always_inline bool is_told(__u64 ns)
 
 static __always_inline void sample(const struct tx_packet *p, __u32 stage, __u64 ns)
 {
-	__u64 device = TX_DEVICE(p->netns, p->ifindex);
 	struct tx_event *e;
 
 	if (ns > SLOW_100MS_NS)
 		count(p->netns, stage, 1);
-	name_device(device, p->device);
-	hist_add(p->netns, stage, device, ns);
+	spread(p, stage, ns);
 	if (!with_events || ns <= threshold_ns || !event_reserve(e))
 		return;
 	event_begin(&e->header, stage, p->netns,

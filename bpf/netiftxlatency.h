@@ -23,9 +23,6 @@ enum {
 
 #define SLOW_100MS_NS 100000000ULL
 
-/* A device, as histograms are told apart: hist_key.label. */
-#define TX_DEVICE(netns, ifindex) ((__u64)(netns) << 32 | (__u32)(ifindex))
-
 /* A packet on its way through a device; times are CLOCK_MONOTONIC. */
 struct tx_packet {
 	__u64 queued;   /* handed to the device's queue; 0: it has none */
@@ -33,12 +30,12 @@ struct tx_packet {
 	struct tuple tuple;
 	__u32 known; /* bits of the fields that have a value */
 	__u32 netns;
-	__u32 ifindex;
 	__u32 len;  /* bytes, with the link header */
 	__u32 qlen; /* packets in the queue before it */
 	__u16 queue, segs;
 	char device[16];
 	char qdisc[16];
+	__u32 pad;
 };
 
 /* Index into the array `tally`. */

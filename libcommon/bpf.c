@@ -131,7 +131,7 @@ int bpf_run_in_flight(struct bpf_run *r, void *record, size_t size, uint64_t sin
 		return 0;
 	memcpy(&h, record, sizeof(h));
 	/* The kernel half lets through what was chosen; what it keeps may be anybody's. */
-	if (bpf_run_selecting(r) && !bpf_run_event_target(r, h.netns))
+	if (bpf_run_selecting(r) && h.netns != NETNS_MACHINE && !bpf_run_event_target(r, h.netns))
 		return 0;
 	h.mono_ns = r->looking_at;
 	h.type |= EVENT_IN_FLIGHT;

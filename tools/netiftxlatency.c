@@ -19,15 +19,7 @@ static struct {
 	uint64_t max_packets;
 } opts;
 
-/* What histograms call a device. */
-struct name {
-	uint64_t device; /* TX_DEVICE */
-	char text[17];
-};
-
 static struct {
-	struct name *names;
-	size_t nnames;
 	uint64_t evicted; /* told so far */
 } state;
 
@@ -56,47 +48,6 @@ static int setup(struct bpf_run *r)
 	if (err)
 		msg_error("the kernel half does not fit: %s", strerror(-err));
 	return err;
-}
-
-/* ---- names of devices ---- */
-
-static int add_name(const void *key, const void *value, size_t copies, void *arg)
-{
-	struct name *more = realloc(state.names, (state.nnames + 1) * sizeof(*more));
-
-	(void)copies;
-	(void)arg;
-	if (!more)
-		return -ENOMEM;
-	state.names = more;
-	more += state.nnames++;
-	memcpy(&more->device, key, sizeof(more->device));
-	memcpy(more->text, value, 16);
-	more->text[16] = '\0';
-	return 0;
-}
-
-static int read_names(struct bpf_run *r)
-{
-	int err;
-
-	state.nnames = 0;
-	err = bpf_run_map_each(r, "names", add_name, NULL);
-	if (err)
-		msg_error("names of devices: %s", strerror(-err));
-	return err;
-}
-
-static void device_label(const struct kernel *k, uint64_t device, struct buf *b)
-{
-	(void)k;
-	for (size_t i = 0; i < state.nnames; i++) {
-		if (state.names[i].device == device) {
-			buf_str(b, state.names[i].text);
-			return;
-		}
-	}
-	buf_printf(b, "if%u", (uint32_t)device);
 }
 
 /* ---- what has not ended ---- */
@@ -173,13 +124,6 @@ static int count_lost(struct bpf_run *r)
 	return 0;
 }
 
-static int refresh(struct bpf_run *r)
-{
-	int err = read_names(r);
-
-	return err ? err : count_lost(r);
-}
-
 /* clang-format off */
 static const struct metric metrics[] = {
 	[TX_QDISC] = { "qdiscslow100ms", NULL, COUNTER, "packets", "qdisc latency exceeds 100ms during transmission", SCOPE_NETNS,
@@ -200,8 +144,8 @@ static const struct metric metrics[] = {
 };
 
 static const struct hist hists[] = {
-	[TX_QDISC] = { "qdisc", "Time in the queue, of devices that have one", SCOPE_NETNS, "device", device_label },
-	[TX_NETDEV] = { "netdev", "Time in the driver's transmit call", SCOPE_NETNS, "device", device_label },
+	[TX_QDISC] = { "qdisc", "Time in the queue, of devices that have one", SCOPE_NETNS, "device" },
+	[TX_NETDEV] = { "netdev", "Time in the driver's transmit call", SCOPE_NETNS, "device" },
 	{}
 };
 
@@ -255,7 +199,7 @@ static const struct tracing tracing = {
 	.blind = "packets sent past the queue (AF_XDP, AF_PACKET with PACKET_QDISC_BYPASS); segments made behind the queue that "
 		 "go back to it because the driver is busy; time in the device itself",
 	.setup = setup,
-	.refresh = refresh,
+	.refresh = count_lost,
 	.in_flight = in_flight,
 };
 

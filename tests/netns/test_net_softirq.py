@@ -19,7 +19,7 @@ AF = {4: socket.AF_INET, 6: socket.AF_INET6}
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 CPU = min(os.sched_getaffinity(0))
 COMM = pathlib.Path("/proc/self/comm").read_text().strip()
-LONG, MIDDLE, SHORT = 1001, 1002, 1003  # ports whose packets take 200, 40, 4 ms
+LONG, MIDDLE, SHORT = 1001, 1002, 1003  # ports whose packets take 400, 40, 4 ms
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ class Slow(Netns):
             s.bind((LOOPBACK[v], port))
         self.load({LONG: 20, MIDDLE: 20, SHORT: 1})
         one = min(self.send(4, LONG) for _ in range(5)) / 20
-        self.load({LONG: round(0.2 / one), MIDDLE: round(0.04 / one), SHORT: max(1, round(0.004 / one))})
+        self.load({LONG: round(0.4 / one), MIDDLE: round(0.04 / one), SHORT: max(1, round(0.004 / one))})
         self.least = {port: min(self.send(4, port) for _ in range(3)) for port in (LONG, MIDDLE, SHORT)}
 
     def load(self, jumps):
@@ -85,10 +85,12 @@ def mine(records, kind="event", **want):
 def check_counters(records, types=("net_rx", "net_tx")):
     """Every run past 10 ms is an event and counted, by class; nothing is lost."""
     events = [r for r in records if r["kind"] == "event"]
-    assert values(records)[PREFIX + "lostevents"] == 0
+    metrics = [r for r in records if r["kind"] == "metric"]
+    last = [r for r in metrics if r["ts"] == metrics[-1]["ts"]]
+    assert values(last)[PREFIX + "lostevents"] == 0
     for kind in types:
         told = {"schedslow": "SCHED", "excuteslow": "EXCUTE"}
-        have = values(records, type=kind)
+        have = values(last, type=kind)
         for metric, word in told.items():
             of = [e for e in events if e["type"] == kind and word in e["event"]]
             assert have[PREFIX + metric] == len(of)
@@ -116,7 +118,9 @@ def test_long_runs(slow):
             assert (e["context"], e["comm"], e["pid"]) == ("task", COMM, os.getpid()) or \
                 (e["context"], e["comm"]) == ("ksoftirqd", f"ksoftirqd/{CPU}")
             assert e["device"] == "(backlog)"
-            assert e["polls"] >= 1 and e["packets"] >= 1 and e["latency_ns"] * 0.9 < e["poll_ns"] <= e["latency_ns"]
+            assert e["polls"] >= 1 and e["packets"] >= 1
+            # The machine may be stopped in between.
+            assert slow.least[port] * 0.5e9 < e["poll_ns"] <= e["latency_ns"]
             assert e["labels"]["target_pod"] == "hostNetwork"
     # Elsewhere the machine may be slow, too.
     assert len([e for e in mine(records, pid=None) if e["event"] == "NETSOFTIRQ_EXCUTE_100MS"]) >= 2
