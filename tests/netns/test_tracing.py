@@ -186,7 +186,8 @@ class Piped:
 
 def test_the_second_signal_ends_at_once(spaces):
     with Piped() as p, knocks(spaces[0], n=20):
-        wait_for(lambda: blocked_on(p.read), 20, "the pipe to fill")
+        # All are in the ring, more than the pipe holds: it cannot end before somebody reads.
+        wait_for(lambda: resent(spaces[0]) >= 20 and blocked_on(p.read), 20, "the pipe to fill")
         p.child.terminate()
         with pytest.raises(subprocess.TimeoutExpired):
             p.child.wait(0.5)
