@@ -789,7 +789,7 @@ def test_a_name_that_several_have_is_told_of_all(house):
 
 
 @pytest.mark.parametrize("name, meant", [("drosp", "drops"), ("kubeskoop_alpha_drop", "alpha_drops"), ("backl", "backlogdrops"),
-                                         ("packetlos", "PacketLoss"), ("alhpa", "alpha")])
+                                         ("rxkernel_slo", "RXKERNEL_SLOW"), ("alhpa", "alpha")])
 def test_an_unknown_name_names_the_nearest(house, name, meant):
     house.add("alpha", metrics=["drops", "backlogdrops"])
     err = one_line(house("explain", name, rc=2), f"'{name}'", "did you mean").stderr
@@ -975,10 +975,12 @@ def test_real_doctor_visits_those_that_trace(bare):
     recs = [json.loads(line) for line in run(argv).stdout.splitlines()]
     tracing = {r["probe"] for r in map(json.loads, real("list", "-j").stdout.splitlines()) if r["source"] == "eBPF"}
     checks = {r["probe"]: r for r in recs if r.get("probe") in tracing}
-    assert set(checks) == tracing != set()
+    assert set(checks) == tracing and sum(c["exit"] != 4 for c in checks.values()) >= 4
     facts = {r["fact"]: r["says"] for r in recs if r["kind"] == "fact"}
     for check in checks.values():
-        if bare:
+        if check["exit"] == 4:  # what it traces is a device or module that is not here
+            assert check["says"] and check["status"] == "not supported"
+        elif bare:
             assert check["status"] == "no privilege" and "missing CAP_BPF, CAP_PERFMON" in check["says"].replace(
                 "CAP_PERFMON, CAP_BPF", "CAP_BPF, CAP_PERFMON"), check
         else:

@@ -123,11 +123,9 @@ void subject_options(const struct subject *s, struct buf *b)
 	const char *netns = starts(s->pod, "netns:") ? s->pod + strlen("netns:") : NULL;
 
 	/* One that could not be looked into is known by its packets alone. */
-	if (s->machine || (netns && !strcmp(netns, "unknown") && !s->netns))
+	if (s->machine || (netns && !strcmp(netns, "unknown")))
 		return;
-	if (netns && !strcmp(netns, "unknown"))
-		buf_printf(b, "-n %llu", (unsigned long long)s->netns);
-	else if (!strcmp(s->namespace, "hostNetwork"))
+	if (!strcmp(s->namespace, "hostNetwork"))
 		buf_str(b, "--host");
 	else if (netns && starts(netns, "pid-"))
 		buf_printf(b, "-p %s", netns + strlen("pid-"));
