@@ -55,7 +55,7 @@ COMMON := $(BUILD)/libcommon.a
 UNITS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all run check vm docs clean install install-strip uninstall bench soak units fuzz lint
-all: $(TOOLS) $(BUILD)/skoop $(BUILD)/bpf/types.o $(BUILD)/bpf/spin.o
+all: $(TOOLS) $(BUILD)/skoop $(BUILD)/bpf/types.o $(BUILD)/bpf/spin.o $(BUILD)/tests/netns/attach
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
@@ -86,7 +86,11 @@ $(BUILD)/bpf/types.c: $(BPF_TYPES)
 $(BUILD)/bpf/types.o: $(BUILD)/bpf/types.c
 	$(call say,BPF,$<)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
-# A delay that tests put into the kernel.
+# A delay that tests put into the kernel, and what attaches it.
+$(BUILD)/tests/netns/attach: tests/netns/attach.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(BPF_LIBS)
 $(BUILD)/bpf/spin.o: tests/netns/spin.bpf.c
 	$(call say,BPF,$<)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<

@@ -52,9 +52,10 @@ static __always_inline void send(const struct virtcmd_begun *b, __u64 took, bool
 	if (!event_reserve(e))
 		return;
 	event_begin(&e->header, 0, b->netns,
-		    KNOWN(VIRTCMD_F_PID) | KNOWN(VIRTCMD_F_LATENCY) | KNOWN(VIRTCMD_F_COMM) |
-			    KNOWN(VIRTCMD_F_DEVICE) | KNOWN(VIRTCMD_F_CLASS) |
-			    KNOWN(VIRTCMD_F_COMMAND) | KNOWN(VIRTCMD_F_RESULT));
+		    KNOWN(VIRTCMD_F_CPU) | KNOWN(VIRTCMD_F_PID) | KNOWN(VIRTCMD_F_LATENCY) |
+			    KNOWN(VIRTCMD_F_COMM) | KNOWN(VIRTCMD_F_DEVICE) |
+			    KNOWN(VIRTCMD_F_CLASS) | KNOWN(VIRTCMD_F_COMMAND) |
+			    KNOWN(VIRTCMD_F_RESULT));
 	e->latency = took;
 	e->pid = bpf_get_current_pid_tgid() >> 32;
 	e->class = b->class;

@@ -2,7 +2,6 @@
 /* biolatency - how long block requests take, in the queue and in the device. Timed and counted in the kernel half. */
 #include "bpf/biolatency.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -13,6 +12,7 @@
 
 #include "bpf/biolatency.skel.h"
 #include "libcommon/bpf.h"
+#include "libcommon/format.h"
 #include "libcommon/kernel.h"
 #include "libcommon/probe.h"
 #include "libcommon/process.h"
@@ -198,23 +198,26 @@ static int set_op(struct bpf_run *r, const char *op)
 {
 	const struct kernel *k = bpf_run_kernel(r);
 	const bool yes = true;
-	char name[64];
+	struct buf name = { 0 };
 	uint64_t value;
-	uint32_t op32;
+	uint32_t number;
+	bool known;
 	int err;
 
-	snprintf(name, sizeof(name), "REQ_OP_%s", op);
-	for (char *c = name; *c; c++)
-		*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
-	if (!kernel_enum_value(k, "req_op", name, &value) &&
-	    !kernel_enum_value(k, "req_opf", name, &value)) {
+	buf_printf(&name, "REQ_OP_%s", op);
+	if (!name.failed)
+		buf_upper(&name, 0);
+	known = !name.failed && (kernel_enum_value(k, "req_op", name.data, &value) ||
+				 kernel_enum_value(k, "req_opf", name.data, &value));
+	buf_free(&name);
+	if (!known) {
 		msg_error(
 			"--op takes an operation of this kernel such as read, write, flush or discard, not '%s'",
 			op);
 		return -EINVAL;
 	}
-	op32 = (uint32_t)value;
-	err = bpf_run_set(r, "filter_op", &op32, sizeof(op32));
+	number = (uint32_t)value;
+	err = bpf_run_set(r, "filter_op", &number, sizeof(number));
 	return err ? err : bpf_run_set(r, "only_op", &yes, sizeof(yes));
 }
 

@@ -92,6 +92,8 @@ static const struct event events[] = {
 };
 
 static const struct field fields[] = {
+	[VIRTCMD_F_CPU] = { .name = "cpu", .type = F_UINT, .offset = offsetof(struct virtcmdlatency_event, header.cpu), .size = 2,
+			    .table_only = true, .help = "where its answer was taken" },
 	[VIRTCMD_F_PID] = { FIELD(virtcmdlatency_event, pid, F_UINT), .help = "the process that waited for it" },
 	[VIRTCMD_F_LATENCY] = { FIELD(virtcmdlatency_event, latency, F_NS), .help = "how long it waited" },
 	[VIRTCMD_F_COMM] = { FIELD(virtcmdlatency_event, comm, F_STR), .help = "its thread's name" },
@@ -106,7 +108,7 @@ static const struct field fields[] = {
 };
 
 static const struct knob knobs[] = {
-	{ 0, "wait-module", NULL, "Wait until virtio_net is loaded and has a device with a control queue", KNOB_FLAG, &wait_module },
+	{ 0, "wait-module", NULL, "Wait until virtio_net is loaded and has a card with a control queue", KNOB_FLAG, &wait_module },
 	{}
 };
 
@@ -130,7 +132,7 @@ static int tell_begun(const void *key, const void *value, size_t copies, void *a
 	const struct virtcmd_begun *b = value;
 	const struct look *look = arg;
 	struct virtcmdlatency_event e = {
-		.header = { .known = ~(1ULL << VIRTCMD_F_RESULT), .netns = b->netns },
+		.header = { .known = ~(1ULL << VIRTCMD_F_RESULT | 1ULL << VIRTCMD_F_CPU), .netns = b->netns },
 		.latency = look->now - b->since,
 		.pid = (uint32_t)(*(const uint64_t *)key >> 32),
 		.command = b->command,
@@ -168,17 +170,19 @@ static bool has_control_queue(int drivers, const char *device)
 	       features[CONTROL_QUEUE] == '1';
 }
 
+#define NO_CARD "no virtio network card with a control queue"
+
 /* What is missing; NULL: nothing. */
 static const char *missing(const struct roots *roots)
 {
-	const char *what = "no virtio-net device here has a control queue";
+	const char *what = NO_CARD;
 	char path[PATH_MAX];
 	DIR *drivers;
 
 	snprintf(path, sizeof(path), "%s/bus/virtio/drivers/virtio_net", roots->sysfs);
 	drivers = opendir(path);
 	if (!drivers)
-		return "virtio_net is not loaded";
+		return NO_CARD " (virtio_net is not loaded)";
 	for (struct dirent *entry; (entry = readdir(drivers));)
 		if (has_control_queue(dirfd(drivers), entry->d_name))
 			what = NULL;
@@ -201,7 +205,7 @@ static int run(const struct probe *p, const struct options *opt, struct target_f
 	}
 	if (!what)
 		return bpf_probe_run(p, opt, f, o);
-	msg_error("%s%s", what, wait_module ? "" : "; --wait-module waits for it");
+	msg_error("%s%s", what, wait_module ? "" : "; --wait-module waits for one");
 	return EXIT_UNSUPPORTED;
 }
 
@@ -220,6 +224,7 @@ static const struct probe virtcmdlatency = {
 	.overhead = "High",
 	.needs = TRACING_NEEDS,
 	.caps = TRACING_CAPS,
+	.absent = NO_CARD,
 	.metrics = metrics,
 	.hists = hists,
 	.events = events,

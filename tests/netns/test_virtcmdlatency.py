@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """skoop-virtcmdlatency: commands of a virtio network card, counted by who issues them, and delayed by a program that keeps
-the one who sends them busy. Where there is no such card, or no way to watch its driver, that is said."""
+who sends them busy. Where there is no such card, or no way to watch its driver, that is said."""
 import collections
 import os
 import pathlib
@@ -12,9 +12,11 @@ import pytest
 
 from skooplib import BUILD, Tracing, run, skoop, tool, values, wait_for
 
+pytestmark = pytest.mark.kernels
+
 MS = 1000000
 DRIVER = pathlib.Path("/sys/bus/virtio/drivers/virtio_net")
-SAYS = "skoop-virtcmdlatency: "
+SAYS, NO_CARD = "skoop-virtcmdlatency: ", "no virtio network card with a control queue"
 FUNCTIONS, KPROBES = "fentry,fexit", "kprobe,kretprobe"
 # Where the driver is a module, its own types; else it is among the kernel's.
 TYPED = not pathlib.Path("/sys/module/virtio_net/initstate").exists() or pathlib.Path("/sys/kernel/btf/virtio_net").exists()
@@ -31,7 +33,7 @@ def card():
     """Such a device, in the namespace this runs in."""
     run(["modprobe", "-q", "virtio_net"])
     if not cards():
-        pytest.skip("no virtio network card with a control queue")
+        pytest.skip(NO_CARD)
     return cards()[0]
 
 
@@ -114,21 +116,16 @@ def test_quiet_and_selected(inside):
 @pytest.fixture
 def spin(tmp_path):
     """Programs by name that are kept busy when they send a command: spinMS."""
-    if not shutil.which("bpftool"):
-        pytest.skip("no virtio network card with a control queue")
-    folder = pathlib.Path("/sys/fs/bpf")
-    run(["mount", "-t", "bpf", "bpf", folder])
-    pin = folder / f"sk{os.getpid()}"
-    done = run(["bpftool", "prog", "load", BUILD / "bpf/spin.o", pin, "autoattach"])
-    assert done.returncode == 0, done.stderr
+    child = subprocess.Popen([BUILD / "tests/netns/attach", BUILD / "bpf/spin.o"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             text=True)
+    assert child.stdout.readline() == "attached\n"
 
     def program(name):
         shutil.copy2(shutil.which("ip"), tmp_path / name)
         return tmp_path / name
-    try:
-        yield program
-    finally:
-        pin.unlink()
+    yield program
+    child.stdin.close()
+    assert child.wait(30) == 0
 
 
 def test_delayed_commands(inside, spin):
@@ -166,13 +163,13 @@ def test_one_that_does_not_return(inside, spin):
 def test_a_module_that_comes_later(card):
     """Without the driver there is nothing to watch; with --wait-module it is waited for."""
     if run(["modprobe", "-r", "virtio_net"]).returncode or DRIVER.exists():
-        pytest.skip("no virtio network card with a control queue")
+        pytest.skip(NO_CARD)
     try:
         refused = skoop("virtcmdlatency", "-d", 1, rc=4)
-        assert (refused.stdout, refused.stderr) == ("", SAYS + "virtio_net is not loaded; --wait-module waits for it\n")
+        assert (refused.stdout, refused.stderr) == ("", SAYS + NO_CARD + " (virtio_net is not loaded); --wait-module waits for one\n")
         gave_up = skoop("virtcmdlatency", "-d", 1, "--wait-module", rc=4)
-        assert gave_up.stderr == SAYS + "virtio_net is not loaded\n"
-        with Tracing("virtcmdlatency", "--wait-module", "-t", "1us", attached="waiting: virtio_net is not loaded") as t:
+        assert gave_up.stderr == SAYS + NO_CARD + " (virtio_net is not loaded)\n"
+        with Tracing("virtcmdlatency", "--wait-module", "-t", "1us", attached="waiting: " + NO_CARD) as t:
             run(["modprobe", "virtio_net"])
             wait_for(lambda: "attached" in t.stderr(), 60, "it to attach")
             name, = wait_for(cards, what="the card")
@@ -197,18 +194,18 @@ def bus(folder, *features):
 
 def test_without_the_driver(tmp_path):
     refused = skoop("virtcmdlatency", "--sysfs", tmp_path, rc=4)
-    assert (refused.stdout, refused.stderr) == ("", SAYS + "virtio_net is not loaded; --wait-module waits for it\n")
+    assert (refused.stdout, refused.stderr) == ("", SAYS + NO_CARD + " (virtio_net is not loaded); --wait-module waits for one\n")
 
 
 def test_without_a_control_queue(tmp_path):
     """A card without one is never told anything."""
     refused = skoop("virtcmdlatency", "--sysfs", bus(tmp_path, "1" * 17 + "0" + "1" * 46, "1" * 17), rc=4)
-    assert refused.stderr == SAYS + "no virtio-net device here has a control queue; --wait-module waits for it\n"
+    assert refused.stderr == SAYS + NO_CARD + "; --wait-module waits for one\n"
 
 
 def test_stopped_while_it_waits(tmp_path):
     child = subprocess.Popen([tool("virtcmdlatency"), "-v", "--wait-module", "--sysfs", tmp_path], stderr=subprocess.PIPE, text=True)
-    assert child.stderr.readline() == SAYS + "waiting: virtio_net is not loaded\n"
+    assert child.stderr.readline() == SAYS + "waiting: " + NO_CARD + " (virtio_net is not loaded)\n"
     child.terminate()
     assert child.wait(20) == 0
 
