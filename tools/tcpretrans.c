@@ -39,7 +39,7 @@ static const struct metric metrics[] = {
 				"segment unacknowledged. other: path MTU shrank, or Fast Open data was refused",
 		      .confirm = "skoop tcpretrans: to whom; tcpext_tcpsynretrans, tcpext_tcpfastretrans, tcpext_tcptimeouts",
 		      .remedy = "one peer: its path. All peers: this host's link, queue (skoop qdisc) or device (skoop netdev)" },
-	  .label = "type", .label_text = type_label },
+	  .label = "type", .label_text = type_label, .labels = ARRAY_SIZE(types) },
 	LOST_EVENTS_METRIC,
 	{}
 };
