@@ -166,6 +166,10 @@ static __always_inline const struct net_device *dev_of(const struct sk_buff *skb
 	return checked;
 }
 
+/*
+ * The socket this packet was handed to last on this CPU. What a socket is emptied of was handed to it long ago, so this is
+ * not asked of that; and one that is gone leads to no namespace.
+ */
 static __always_inline const struct sock *sock_handed(const struct sk_buff *skb)
 {
 	struct handing *h;
@@ -174,7 +178,9 @@ static __always_inline const struct sock *sock_handed(const struct sk_buff *skb)
 	if (names_sockets)
 		return NULL;
 	h = bpf_map_lookup_elem(&handed, &zero);
-	return h && h->skb == (__u64)skb ? h->sk : NULL;
+	if (!h || h->skb != (__u64)skb || netns_of_sock(h->sk) < 0xefffff00)
+		return NULL;
+	return h->sk;
 }
 
 /* What a route leads to is in the packet's namespace, whichever device that is. */
@@ -196,7 +202,7 @@ static __always_inline void find_owner(struct drop *d, const struct sock *rx_sk)
 
 	d->sk = rx_sk ? rx_sk : sock_of_skb(d->skb);
 	d->dev = dev_of(d->skb, &d->netns);
-	if (!d->sk) {
+	if (!d->sk && !(d->class & CLASS_BENIGN)) {
 		d->sk = sock_handed(d->skb);
 		d->handed = d->sk;
 	}

@@ -201,7 +201,7 @@ for tool in tcpsummary run
 	complete -c skoop-$tool -l worst -d 'The sockets with the largest queues'
 end
 for tool in virtcmdlatency run
-	complete -c skoop-$tool -l wait-module -d 'Wait until virtio_net is loaded and has a device with a control queue'
+	complete -c skoop-$tool -l wait-module -d 'Wait until virtio_net is loaded and has a card with a control queue'
 end
 for tool in fd
 	complete -c skoop-$tool -s a -l all-counters -d 'Also deleted files, the process limit, the machine\'s files'

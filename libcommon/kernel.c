@@ -230,15 +230,16 @@ static struct names *names_of(const struct kernel *k, const char *type)
 
 static void names_read_module(struct names *e, const struct types *base, const struct types *t)
 {
-	const struct btf_type *type = NULL;
+	const struct btf_type *type = types_next(t, NULL);
 	const struct btf_enum *v;
 
-	while ((type = types_next(t, type)))
-		if (BTF_INFO_KIND(type->info) == BTF_KIND_ENUM &&
-		    !strcmp(types_module_string(base, t, type->name_off), e->type))
-			break;
+	while (type && (BTF_INFO_KIND(type->info) != BTF_KIND_ENUM ||
+			strcmp(types_module_string(base, t, type->name_off), e->type)))
+		type = types_next(t, type);
+	if (!type)
+		return;
 	v = (const struct btf_enum *)(type + 1);
-	for (size_t i = 0; type && i < BTF_INFO_VLEN(type->info); i++)
+	for (size_t i = 0; i < BTF_INFO_VLEN(type->info); i++)
 		if (names_add(e, (uint32_t)v[i].val, types_module_string(base, t, v[i].name_off)))
 			return;
 }
