@@ -43,7 +43,8 @@ def test_the_filter_that_drops_syns_is_the_cause_of_unanswered_connects(pair):
     assert_explains(report, found, "connect-unanswered", a)
     waiting = below(report, "connect-unanswered", a)
     resent, = peers(waiting)
-    assert resent[:5] == ("TCP", A, None, B, 5000) and resent[5] == waiting["numbers"]["resent"]
+    assert resent[:5] == ("TCP", A, None, B, 5000)
+    assert waiting["numbers"]["resent"] <= resent[5] <= nstat(a)["TcpExtTCPSynRetrans"]
     assert whats(waiting) == {"syn": resent[5]}
     fate = waiting["who"][0]["dropped"]
     assert fate["target_pod"] == b.pod and fate["count"] == dropped[5] and fate["what"] in FILTERED
@@ -59,7 +60,8 @@ def test_unanswered_connects_to_several_peers_most_frequent_first(pair):
     assert [p[4] for p in peers(found)] == [5004, 5003, 5002]
     counts = [p[5] for p in peers(found)]
     assert counts == sorted(counts, reverse=True)
-    assert found["who_total"] == sum(counts) + found["who_others"] == found["numbers"]["resent"]
+    assert found["who_total"] == sum(counts) + found["who_others"]
+    assert found["numbers"]["resent"] <= found["who_total"] <= nstat(a)["TcpExtTCPSynRetrans"]
     assert abs(sum(w["share_percent"] for w in found["who"]) + 100 * found["who_others"] / found["who_total"] - 100) < 0.1
     assert found["who"][0]["dropped"] is None
     close_all(*tries)
