@@ -32,6 +32,14 @@ typedef __s64 s64;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct refcount_struct {
+	atomic_t refs;
+} refcount_t;
+
 struct ns_common {
 	unsigned int inum;
 };
@@ -86,7 +94,10 @@ struct sock_common {
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
-	struct sock *skc_listener; /* of a request */
+	union {
+		unsigned long skc_flags;
+		struct sock *skc_listener; /* of a request */
+	};
 };
 
 typedef struct {
@@ -119,6 +130,16 @@ struct inet_connection_sock {
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u32 rcv_nxt;
+	u32 copied_seq; /* up to where it was read */
+	u32 snd_nxt;
+	u32 snd_una;
+	u32 snd_wnd;
+	u32 write_seq;
+	u32 mss_cache;
+	u64 delivered_mstamp;    /* when data was last acknowledged, µs */
+	u8 chrono_type;          /* bits on some kernels, as the next two on all */
+	u8 is_cwnd_limited : 1;
+	u8 nonagle : 4;
 	u32 snd_cwnd;
 	u32 snd_ssthresh;
 	u32 srtt_us;
@@ -179,6 +200,7 @@ struct sk_buff {
 	unsigned int end;
 	unsigned char *head;
 	unsigned char *data;
+	refcount_t users;
 };
 
 struct skb_shared_info {

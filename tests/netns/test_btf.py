@@ -20,6 +20,9 @@ KERNEL = pathlib.Path("/sys/kernel/btf/vmlinux")
 OTHER_WIDTH = {
     "tcp_skb_cb.tcp_flags": "a byte until 6.15: BPF_CORE_READ_BITFIELD_PROBED reads either",
     "tcp_skb_cb.sacked": "bit fields beside it on some: read in the same way",
+    "tcp_sock.chrono_type": "a bit field on some: BPF_CORE_READ_BITFIELD_PROBED reads either",
+    "tcp_sock.is_cwnd_limited": "read in the same way",
+    "tcp_sock.nonagle": "read in the same way",
 }
 
 

@@ -60,58 +60,7 @@ static const struct event kernellatency_events[] = {
 	{}
 };
 
-static const struct metric socketlatency_metrics[] = {
-	{ "read100ms", NULL, COUNTER, "samples", "Socket read latency exceeds 100ms",
-	  .advice = { .means = "reads whose oldest byte had waited more than 100 ms",
-		      .normal = "rare",
-		      .causes = "program busy, blocked or throttled",
-		      .confirm = "comm of the event; its run queue; nr_throttled in cpu.stat of "
-				 "its cgroup",
-		      .remedy = "the program, more CPU" } },
-	{ "read1ms", NULL, COUNTER, "samples", "Socket read latency exceeds 1ms",
-	  .advice = { .means = "reads whose oldest byte had waited more than 1 ms",
-		      .normal = "often",
-		      .causes = "program busy, blocked or throttled",
-		      .confirm = "comm of the event; its run queue; nr_throttled in cpu.stat of "
-				 "its cgroup",
-		      .remedy = "the program, more CPU" } },
-	{ "write100ms", NULL, COUNTER, "samples", "Socket write latency exceeds 100ms",
-	  .advice = { .means = "written bytes that waited more than 100 ms before they left for "
-			       "the first time",
-		      .normal = "rare",
-		      .causes = "closed or small window of the peer; congestion window; Nagle with "
-				"delayed ACK; full queue",
-		      .confirm = "ss -ti: rwnd_limited, sndbuf_limited, notsent",
-		      .remedy = "the peer's reader, the path, TCP_NODELAY" } },
-	{ "write1ms", NULL, COUNTER, "samples", "Socket write latency exceeds 1ms",
-	  .advice = { .means = "written bytes that waited more than 1 ms before they left for the "
-			       "first time",
-		      .normal = "with Nagle or pacing",
-		      .causes = "closed or small window of the peer; congestion window; Nagle with "
-				"delayed ACK; full queue",
-		      .confirm = "ss -ti: rwnd_limited, sndbuf_limited, notsent",
-		      .remedy = "the peer's reader, the path, TCP_NODELAY" } },
-	{}
-};
-
-static const struct event socketlatency_events[] = {
-	{ "SOCKETLAT_READSLOW",
-	  "Socket read slow",
-	  { .means = "data waited more than 100 ms for its program",
-	    .causes = "program busy, blocked on a disk or lock, or out of its CPU quota",
-	    .confirm = "comm's run queue; nr_throttled in cpu.stat of its cgroup" } },
-	{ "SOCKETLAT_SENDSLOW",
-	  "Socket send slow",
-	  { .means = "written data waited more than 100 ms to leave",
-	    .causes = "the peer's window is closed (queued grows, tcpext_tcpwinprobe); congestion; "
-		      "Nagle with delayed ACK "
-		      "(about 40 ms)",
-	    .confirm = "ss -ti" } },
-	{}
-};
-
 const struct term terms[] = {
 	{ "kernellatency", "kernellatency", kernellatency_metrics, kernellatency_events },
-	{ "socketlatency", "socketlatency", socketlatency_metrics, socketlatency_events },
 	{}
 };
