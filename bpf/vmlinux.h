@@ -209,6 +209,29 @@ struct skb_shared_info {
 	unsigned int gso_type;
 };
 
+struct nf_hook_state {
+	__u8 hook; /* wider on older kernels: read with BPF_CORE_READ_BITFIELD_PROBED */
+	__u8 pf;
+};
+
+struct flowi_common {
+	__u8 flowic_proto;
+};
+
+union flowi_uli {
+	struct {
+		__be16 dport;
+		__be16 sport;
+	} ports;
+};
+
+struct flowi6 {
+	struct flowi_common __fl_common;
+	struct in6_addr daddr;
+	struct in6_addr saddr;
+	union flowi_uli uli;
+};
+
 struct rtable {
 	__u16 rt_type;
 };

@@ -30,6 +30,8 @@ struct hook {
 	bool optional;    /* it runs without it, nothing lost but what the manual says */
 	/* Whether this kernel needs it; NULL: always. */
 	bool (*wanted)(struct kernel *k);
+	/* Of a reduced mode: left out once the probe is in it; of no use in any other. */
+	const char *without, *within;
 };
 
 /*
@@ -86,6 +88,8 @@ int bpf_run_set(struct bpf_run *r, const char *name, const void *value, size_t s
 int bpf_run_map(struct bpf_run *r, const char *name);
 int bpf_run_map_size(struct bpf_run *r, const char *name, uint32_t entries);
 int bpf_run_map_type(struct bpf_run *r, const char *name, unsigned int type);
+/* From .setup on: whether the probe is in that reduced mode. */
+bool bpf_run_in_mode(const struct bpf_run *r, const char *mode);
 /* Whether programs may run; false: what is in the maps is final. */
 bool bpf_run_attached(const struct bpf_run *r);
 /*

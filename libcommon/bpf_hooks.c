@@ -76,17 +76,54 @@ static void choose(struct bpf_run *r, size_t i)
 	s->program = -1;
 }
 
+static bool same_mode(const char *a, const char *b)
+{
+	return a && b && !strcmp(a, b);
+}
+
+bool bpf_run_in_mode(const struct bpf_run *r, const char *mode)
+{
+	for (size_t i = 0; i < r->nhooks; i++)
+		if (r->hooks[i].program < 0 && !r->hooks[i].unwanted &&
+		    same_mode(r->tracing->hooks[i].mode, mode))
+			return true;
+	return false;
+}
+
+/* Hook i has no program: what else serves, or does no longer, in the mode that begins with that. */
+static void enter_mode(struct bpf_run *r, size_t i)
+{
+	const char *mode = r->tracing->hooks[i].mode;
+
+	for (size_t j = 0; mode && j < r->nhooks; j++) {
+		const struct hook *h = &r->tracing->hooks[j];
+		struct hook_state *s = &r->hooks[j];
+
+		if (j != i && same_mode(h->without, mode)) {
+			s->unwanted = true;
+			s->program = -1;
+		} else if (s->unwanted && same_mode(h->within, mode)) {
+			s->unwanted = false;
+			s->program = 0;
+			choose(r, j);
+		}
+	}
+}
+
 void bpf_run_choose(struct bpf_run *r)
 {
 	for (size_t i = 0; i < r->nhooks; i++) {
 		const struct hook *h = &r->tracing->hooks[i];
 
-		r->hooks[i].unwanted = h->wanted && !h->wanted(r->kernel);
+		r->hooks[i].unwanted = h->within || (h->wanted && !h->wanted(r->kernel));
 		if (r->hooks[i].unwanted)
 			r->hooks[i].program = -1;
 		else
 			choose(r, i);
 	}
+	for (size_t i = 0; i < r->nhooks; i++)
+		if (r->hooks[i].program < 0 && !r->hooks[i].unwanted)
+			enter_mode(r, i);
 }
 
 void bpf_run_next_program(struct bpf_run *r, size_t i, int err)
@@ -99,6 +136,8 @@ void bpf_run_next_program(struct bpf_run *r, size_t i, int err)
 	s->denied |= err == -EPERM;
 	s->program++;
 	choose(r, i);
+	if (s->program < 0)
+		enter_mode(r, i);
 }
 
 int bpf_run_without(const struct bpf_run *r)

@@ -132,18 +132,23 @@ static uint64_t element(const struct field *f, const void *record, size_t i)
 bool field_stage(const struct field *f, const void *record, size_t *i, struct buf *b, uint64_t *ns,
 		 bool *known)
 {
-	size_t n = f->size / sizeof(*ns), from = *i;
+	size_t n = f->size / sizeof(*ns);
+	bool any = false;
 
-	if (from >= n || !f->stages[from])
-		return false;
-	do {
-		if (*i > from)
+	*known = false;
+	for (; !*known && *i < n && f->stages[*i]; ++*i) {
+		uint64_t value = element(f, record, *i);
+
+		if (value == STAGE_ELSEWHERE)
+			continue;
+		if (any)
 			buf_str(b, "+");
 		buf_str(b, f->stages[*i]);
-		*ns = element(f, record, (*i)++);
-		*known = *ns != UINT64_MAX;
-	} while (!*known && *i < n && f->stages[*i]);
-	return true;
+		*ns = value;
+		*known = value != UINT64_MAX;
+		any = true;
+	}
+	return any;
 }
 
 bool field_frame(const struct out *o, const struct field *f, const void *record, size_t i,

@@ -103,6 +103,9 @@ enum field_type {
 	F_STACK   /* u64[], kernel addresses ended by 0; shown with -K */
 };
 
+/* Of an F_STAGES: a stage that is not on this one's way, and not shown. */
+#define STAGE_ELSEWHERE (~0ULL - 1)
+
 struct field {
 	const char *name;
 	enum field_type type;
