@@ -126,7 +126,7 @@ void bpf_run_choose(struct bpf_run *r)
 			enter_mode(r, i);
 }
 
-void bpf_run_next_program(struct bpf_run *r, size_t i, int err)
+static void next_program(struct bpf_run *r, size_t i, int err)
 {
 	struct hook_state *s = &r->hooks[i];
 	struct hook_place place;
@@ -138,6 +138,29 @@ void bpf_run_next_program(struct bpf_run *r, size_t i, int err)
 	choose(r, i);
 	if (s->program < 0)
 		enter_mode(r, i);
+}
+
+/* Both ends of a function are traced by the same means. */
+static bool same_means(const char *a, const char *b)
+{
+	return !strcmp(a, b) || (*a == 'f' && *b == 'f') || (*a == 'k' && *b == 'k');
+}
+
+void bpf_run_next_program(struct bpf_run *r, size_t i, int err)
+{
+	struct hook_place place, other;
+
+	bpf_run_program(r, i, &place);
+	next_program(r, i, err);
+	/* A policy is about the means, not the function: what would be refused alike is not tried one by one. */
+	for (size_t j = 0; err == -EPERM && j < r->nhooks; j++) {
+		while (r->hooks[j].program >= 0) {
+			bpf_run_program(r, j, &other);
+			if (!strcmp(place.kind, "tp_btf") || !same_means(place.kind, other.kind))
+				break;
+			next_program(r, j, err);
+		}
+	}
 }
 
 int bpf_run_without(const struct bpf_run *r)
