@@ -51,20 +51,6 @@ def exit_table(manual):
     return table(["code", "meaning"], [[code, " ".join(text)] for code, text in rows])
 
 
-def owed_table(fixtures):
-    """What the contract has and no probe delivers yet, by probe."""
-    names = {line for line in (fixtures / "owed").read_text().splitlines() if line and line[0] != "#"}
-    rows = {}
-    for line in (fixtures / "contract.tsv").read_text().splitlines():
-        if line[0] == "#":
-            continue
-        kind, name, probe = line.split("\t")[:3]
-        if name in names:
-            rows.setdefault(probe, {"metric": [], "event": []})[kind].append(f"`{name}`")
-    return table(["probe", "metrics", "events"],
-                 [[probe, " ".join(r["metric"]), " ".join(r["event"])] for probe, r in rows.items()])
-
-
 def in_order(probes, fixtures):
     """As the contract has them; those it does not have come last."""
     lines = (fixtures / "contract.tsv").read_text().splitlines()
@@ -75,7 +61,7 @@ def in_order(probes, fixtures):
 def fill(text, top, probes):
     probes = in_order(probes, top / "tests/fixtures")
     made = {"probes": probes_table(probes), "metrics": metrics_table(probes), "events": events_table(probes),
-            "options": options_table(probes), "owed": owed_table(top / "tests/fixtures"),
+            "options": options_table(probes),
             "exit": exit_table((top / "man/skoop.in").read_text(encoding="utf-8"))}
     for name, body in made.items():
         text, n = re.subn(rf"(<!-- {name}: [^>]* -->\n).*?(<!-- /{name} -->)",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The contract: 119 metrics and 19 events, names byte for byte; what is owed can only shrink."""
+"""The contract: 119 metrics and 19 events, names byte for byte."""
 from skooplib import BUILD, FIXTURES, skoop
 
 import pytest
@@ -8,10 +8,6 @@ import pytest
 def contract():
     rows = [line.split("\t") for line in (FIXTURES / "contract.tsv").read_text().splitlines() if line[0] != "#"]
     return {name: dict(kind=kind, probe=probe, type=type_, help=help_) for kind, name, probe, type_, help_ in rows}
-
-
-def owed():
-    return {line for line in (FIXTURES / "owed").read_text().splitlines() if line and line[0] != "#"}
 
 
 def probes():
@@ -35,10 +31,8 @@ def test_the_contract_has_all_names():
     assert (kinds.count("metric"), kinds.count("event")) == (119, 19)
 
 
-def test_every_name_is_delivered_or_owed_never_both():
-    ours = {n for n, d in described().items() if d["kind"] == "event" or d["cols"][5] == "contract"}
-    assert ours | owed() == set(contract())
-    assert not ours & owed(), "delivered, so take it from the list of owed names"
+def test_every_name_is_delivered():
+    assert {n for n, d in described().items() if d["kind"] == "event" or d["cols"][5] == "contract"} == set(contract())
 
 
 def test_names_are_told_as_the_contract_does():

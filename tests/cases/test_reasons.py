@@ -61,12 +61,12 @@ def test_a_field_says_what_it_says(house):
 
 def test_json_has_kind_and_kernels(house):
     first, second = [json.loads(line) for line in house("explain", "-j", "NO_SOCKET").stdout.splitlines()]
-    assert first == {"schema": 1, "kind": "explanation", "reason": "NO_SOCKET", "probe": "drops", "found": True,
+    assert first == {"schema": 1, "kind": "explanation", "reason": "NO_SOCKET", "probe": "drops",
                      "means": "nobody listens", "normal": "some", "causes": "its cause", "confirm": "look there",
                      "remedy": "do this"}
     assert (second["probe"], second["kernels"]) == ("resets", "6.12 and later")
     field, _ = [json.loads(line) for line in house("explain", "-j", "saddr").stdout.splitlines()]
-    assert field == {"schema": 1, "kind": "explanation", "field": "saddr", "probe": "drops", "found": True,
+    assert field == {"schema": 1, "kind": "explanation", "field": "saddr", "probe": "drops",
                      "type": "address", "help": "where it came from"}
 
 

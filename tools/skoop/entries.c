@@ -20,9 +20,6 @@ static void entry_add(struct entries *es, const struct entry *e)
 
 void entries_free(struct entries *es)
 {
-	for (size_t i = 0; i < es->nmade; i++)
-		free(es->made[i]);
-	free(es->made);
 	free(es->v);
 }
 
@@ -66,7 +63,6 @@ static void add_metrics(struct entries *es, const struct probe_info *p)
 
 		entry_add(es, &(struct entry){ .kind = METRIC,
 					       .probe = p->name,
-					       .here = true,
 					       .name = m->name,
 					       .brief = name_brief(m->name, p->prefix),
 					       .key = m->key,
@@ -84,7 +80,6 @@ static void add_events(struct entries *es, const struct probe_info *p)
 	for (size_t i = 0; i < p->nevents; i++)
 		entry_add(es, &(struct entry){ .kind = EVENT,
 					       .probe = p->name,
-					       .here = true,
 					       .name = p->events[i].name,
 					       .help = p->events[i].help,
 					       .advice = p->events[i].advice });
@@ -92,7 +87,6 @@ static void add_events(struct entries *es, const struct probe_info *p)
 		if (p->fields[i].help)
 			entry_add(es, &(struct entry){ .kind = FIELD_OF_EVENTS,
 						       .probe = p->name,
-						       .here = true,
 						       .name = p->fields[i].name,
 						       .type = p->fields[i].type,
 						       .help = p->fields[i].help });
@@ -103,45 +97,10 @@ static void add_reasons(struct entries *es, const struct probe_info *p)
 	for (size_t i = 0; i < p->nreasons; i++)
 		entry_add(es, &(struct entry){ .kind = REASON,
 					       .probe = p->name,
-					       .here = true,
 					       .name = p->reasons[i].name,
 					       .help = p->reasons[i].advice.means,
 					       .kernels = p->reasons[i].kernels,
 					       .advice = p->reasons[i].advice });
-}
-
-static const char *name_make(struct entries *es, const struct term *t, const struct metric *m)
-{
-	char *name;
-
-	if (array_grow(&es->made, &es->made_size, es->nmade + 1) ||
-	    asprintf(&name, "%s%s_%s", project, t->prefix, m->name) < 0) {
-		es->failed = true;
-		return m->name;
-	}
-	return es->made[es->nmade++] = name;
-}
-
-static void add_term(struct entries *es, const struct term *t)
-{
-	for (const struct metric *m = t->metrics; m && m->name; m++)
-		entry_add(es, &(struct entry){ .kind = METRIC,
-					       .probe = t->probe,
-					       .name = name_make(es, t, m),
-					       .brief = m->name,
-					       .key = m->key,
-					       .type = m->type == COUNTER ? "counter" : "gauge",
-					       .unit = m->unit,
-					       .scope = m->scope == SCOPE_HOST ? "host" : "netns",
-					       .origin = "contract",
-					       .help = m->help,
-					       .advice = m->advice });
-	for (const struct event *e = t->events; e && e->name; e++)
-		entry_add(es, &(struct entry){ .kind = EVENT,
-					       .probe = t->probe,
-					       .name = e->name,
-					       .help = e->help,
-					       .advice = e->advice });
 }
 
 void entries_load(struct entries *es, const struct probes *ps)
@@ -151,9 +110,6 @@ void entries_load(struct entries *es, const struct probes *ps)
 		add_events(es, &ps->v[i]);
 		add_reasons(es, &ps->v[i]);
 	}
-	for (const struct term *t = terms; t->probe; t++)
-		if (!probes_get(ps, t->probe))
-			add_term(es, t);
 }
 
 /* The kernel's own spelling: Group:Key, Key, or nstat's GroupKey. */

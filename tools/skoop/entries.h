@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Everything that has a name and a meaning: what probes tell of themselves, and the terms. */
+/* Everything that has a name and a meaning: what probes tell of themselves. */
 #ifndef SKOOP_ENTRIES_H
 #define SKOOP_ENTRIES_H
 
@@ -11,7 +11,6 @@ enum entry_kind { METRIC, EVENT, FIELD_OF_EVENTS, REASON };
 struct entry {
 	enum entry_kind kind;
 	const char *probe;
-	bool here;         /* the probe was found */
 	const char *name;  /* of a metric in full */
 	const char *brief; /* of a metric without prefixes */
 	const char *key, *type, *unit, *scope, *origin, *help;
@@ -22,12 +21,10 @@ struct entry {
 struct entries {
 	struct entry *v;
 	size_t n, size;
-	char **made; /* names put together here */
-	size_t nmade, made_size;
 	bool failed;
 };
 
-/* Those of the probes, then the terms of probes that are not among them. */
+/* Those of all probes. */
 void entries_load(struct entries *es, const struct probes *ps);
 void entries_free(struct entries *es);
 /* "metric", "event"... */

@@ -113,9 +113,8 @@ static void say_entry(const struct entry *e, struct buf *b)
 		say_kind(e, b);
 	}
 	say_found_by(e, b);
-	buf_printf(b, "  %-8s skoop %s%s%s\n", "see", e->probe,
-		   option ? ", with -a or an option of its own" : "",
-		   e->here ? "" : " (not found here)");
+	buf_printf(b, "  %-8s skoop %s%s\n", "see", e->probe,
+		   option ? ", with -a or an option of its own" : "");
 }
 
 static void json_pair(struct buf *b, const char *key, const char *text)
@@ -131,7 +130,6 @@ static void say_json(const struct entry *e, struct buf *b)
 	buf_str(b, "{\"schema\":1,\"kind\":\"explanation\"");
 	json_pair(b, entry_kind(e), e->name);
 	json_pair(b, "probe", e->probe);
-	buf_printf(b, ",\"found\":%s", e->here ? "true" : "false");
 	json_pair(b, "type", e->type);
 	json_pair(b, "unit", e->unit);
 	json_pair(b, "scope", e->scope);

@@ -213,18 +213,7 @@ void child_kill(struct child *c);
 /* Ends what still runs, unheard, and waits for it. cs may be NULL. */
 void children_close(struct children *cs);
 
-/* ---- explanations of what no probe here answers for ---- */
-
-/*
- * Metrics and events of the contract, by probe; shown where that probe is not found. Ended by a
- * NULL name.
- */
-struct term {
-	const char *probe, *prefix;
-	const struct metric *metrics; /* ended by {}, may be NULL */
-	const struct event *events;
-};
-extern const struct term terms[];
+/* ---- explanations ---- */
 
 /* What the finding of `snapshot` with this id means; false: there is none. */
 bool finding_explain(const char *name, struct buf *b);
