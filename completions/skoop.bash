@@ -11,9 +11,9 @@ _skoop_ask()
 
 _skoop_probes()
 {
-	printf '%s ' biolatency conntrack fd flow io ip ipvs net_softirq netdev netiftxlatency \
-		packetloss qdisc sock softnet tcp tcpext tcpreset tcpretrans tcpsummary udp \
-		virtcmdlatency
+	printf '%s ' biolatency conntrack fd flow io ip ipvs kernellatency net_softirq netdev \
+		netiftxlatency packetloss qdisc sock socketlatency softnet tcp tcpext tcpreset \
+		tcpretrans tcpsummary udp virtcmdlatency
 }
 
 _skoop_commands()
@@ -26,26 +26,27 @@ _skoop_options()
 {
 	case $1 in
 	biolatency | conntrack | fd | flow | io | ip | \
-		ipvs | net_softirq | netdev | netiftxlatency | packetloss | qdisc | \
-		sock | softnet | tcp | tcpext | tcpreset | tcpretrans | \
-		tcpsummary | udp | virtcmdlatency | run | list | explain | \
-		doctor | help)
+		ipvs | kernellatency | net_softirq | netdev | netiftxlatency | packetloss | \
+		qdisc | sock | socketlatency | softnet | tcp | tcpext | \
+		tcpreset | tcpretrans | tcpsummary | udp | virtcmdlatency | run | \
+		list | explain | doctor | help)
 		echo '-h --help'
 		;;
 	esac
 	case $1 in
 	skoop | biolatency | conntrack | fd | flow | io | \
-		ip | ipvs | net_softirq | netdev | netiftxlatency | packetloss | \
-		qdisc | sock | softnet | tcp | tcpext | tcpreset | \
-		tcpretrans | tcpsummary | udp | virtcmdlatency | run)
+		ip | ipvs | kernellatency | net_softirq | netdev | netiftxlatency | \
+		packetloss | qdisc | sock | socketlatency | softnet | tcp | \
+		tcpext | tcpreset | tcpretrans | tcpsummary | udp | virtcmdlatency | \
+		run)
 		echo '-V --version'
 		;;
 	esac
 	case $1 in
 	biolatency | conntrack | fd | flow | io | ip | \
-		ipvs | net_softirq | netdev | netiftxlatency | packetloss | qdisc | \
-		sock | softnet | tcp | tcpext | tcpreset | tcpretrans | \
-		tcpsummary | udp | virtcmdlatency | run)
+		ipvs | kernellatency | net_softirq | netdev | netiftxlatency | packetloss | \
+		qdisc | sock | socketlatency | softnet | tcp | tcpext | \
+		tcpreset | tcpretrans | tcpsummary | udp | virtcmdlatency | run)
 		echo '-n --netns -p --pid -c --container -P --pod --host -A --all --procfs --sysfs
 		--rootfs --pod-logs --host-netns --node -o --output -j --json -w --write -z
 		--zeros -H --no-header -T --timestamp --color -d --duration -E --exit-status
@@ -53,24 +54,26 @@ _skoop_options()
 		;;
 	esac
 	case $1 in
-	biolatency | flow | net_softirq | netiftxlatency | packetloss | tcpreset | \
-		tcpretrans | virtcmdlatency | run)
+	biolatency | flow | kernellatency | net_softirq | netiftxlatency | packetloss | \
+		socketlatency | tcpreset | tcpretrans | virtcmdlatency | run)
 		echo '--hooks'
 		;;
 	esac
 	case $1 in
-	biolatency | net_softirq | netiftxlatency | packetloss | tcpreset | tcpretrans | \
-		virtcmdlatency | run)
+	biolatency | kernellatency | net_softirq | netiftxlatency | packetloss | socketlatency | \
+		tcpreset | tcpretrans | virtcmdlatency | run)
 		echo '-e --max-events --buffer'
 		;;
 	esac
 	case $1 in
-	flow | netiftxlatency | packetloss | tcpreset | tcpretrans | run)
+	flow | kernellatency | netiftxlatency | packetloss | socketlatency | tcpreset | \
+		tcpretrans | run)
 		echo '--address --port'
 		;;
 	esac
 	case $1 in
-	biolatency | net_softirq | netiftxlatency | virtcmdlatency | run)
+	biolatency | kernellatency | net_softirq | netiftxlatency | socketlatency | virtcmdlatency | \
+		run)
 		echo '-D --dist -t --threshold'
 		;;
 	esac
@@ -110,6 +113,11 @@ _skoop_options()
 		;;
 	esac
 	case $1 in
+	kernellatency | run)
+		echo '--forward --sample --max-packets'
+		;;
+	esac
+	case $1 in
 	net_softirq | run)
 		echo '--vec --cpu'
 		;;
@@ -120,11 +128,6 @@ _skoop_options()
 		;;
 	esac
 	case $1 in
-	netiftxlatency | run)
-		echo '--max-packets'
-		;;
-	esac
-	case $1 in
 	packetloss | run)
 		echo '--reason --not-reason -C --count --rate-limit --benign'
 		;;
@@ -132,6 +135,11 @@ _skoop_options()
 	case $1 in
 	qdisc | run)
 		echo '--tree'
+		;;
+	esac
+	case $1 in
+	socketlatency | run)
+		echo '--max-sockets'
 		;;
 	esac
 	case $1 in
@@ -191,7 +199,7 @@ _skoop_options()
 	esac
 	case $1 in
 	netiftxlatency)
-		echo '--device'
+		echo '--device --max-packets'
 		;;
 	esac
 	case $1 in
@@ -258,10 +266,10 @@ _skoop_value()
 		*:-t | *:--threshold | *:--threshold= | *:--buffer | *:--buffer= | *:--hooks | \
 		*:--hooks= | *:--warn | *:--warn= | packetloss:--by | packetloss:--by= | *:--top | \
 		*:--top= | *:--idle | *:--idle= | *:--device | *:--device= | *:--max-flows | \
-		*:--max-flows= | *:--address | *:--address= | *:--port | *:--port= | *:--vec | \
-		*:--vec= | *:--cpu | *:--cpu= | *:--max-packets | *:--max-packets= | *:--reason | \
-		*:--reason= | *:--not-reason | *:--not-reason= | *:--rate-limit | *:--rate-limit= | *:--timeout | \
-		*:--timeout=)
+		*:--max-flows= | *:--address | *:--address= | *:--port | *:--port= | *:--sample | \
+		*:--sample= | *:--max-packets | *:--max-packets= | *:--vec | *:--vec= | *:--cpu | \
+		*:--cpu= | *:--reason | *:--reason= | *:--not-reason | *:--not-reason= | *:--rate-limit | \
+		*:--rate-limit= | *:--max-sockets | *:--max-sockets= | *:--timeout | *:--timeout=)
 		echo free
 		;;
 	*:--explain | *:--explain=)
@@ -377,6 +385,6 @@ _skoop()
 	fi
 }
 complete -F _skoop skoop skoop-biolatency skoop-conntrack skoop-fd skoop-flow skoop-io skoop-ip skoop-ipvs \
-	skoop-net_softirq skoop-netdev skoop-netiftxlatency skoop-packetloss skoop-qdisc \
-	skoop-sock skoop-softnet skoop-tcp skoop-tcpext skoop-tcpreset skoop-tcpretrans \
-	skoop-tcpsummary skoop-udp skoop-virtcmdlatency
+	skoop-kernellatency skoop-net_softirq skoop-netdev skoop-netiftxlatency skoop-packetloss \
+	skoop-qdisc skoop-sock skoop-socketlatency skoop-softnet skoop-tcp skoop-tcpext \
+	skoop-tcpreset skoop-tcpretrans skoop-tcpsummary skoop-udp skoop-virtcmdlatency

@@ -23,12 +23,14 @@ function __skoop_probes
 		io 'How much do processes read and write, and how much of it goes to storage?' \
 		ip 'Does IP drop packets here: no route, truncated, and with -a everything else?' \
 		ipvs 'What does the IP virtual server schedule and pass?' \
+		kernellatency 'Which packets are held up inside the kernel, and where?' \
 		net_softirq 'Where do network interrupts wait for a CPU, and which take too long?' \
 		netdev 'Which device drops packets or has errors?' \
 		netiftxlatency 'Which packets wait in a device\'s queue, or in its driver, before they are sent?' \
 		packetloss 'Which packets does the kernel drop, where and why?' \
 		qdisc 'Which device\'s queue drops packets, and what waits in it?' \
 		sock 'How many TCP sockets are there, and how much memory do they hold?' \
+		socketlatency 'Which data waits in sockets, to be read or to be sent?' \
 		softnet 'Do CPUs drop received packets because their backlog is full?' \
 		tcp 'How much TCP is there, and how much of it fails or is sent again?' \
 		tcpext 'What goes wrong in TCP: overflows, aborts, time-outs, memory?' \
@@ -84,19 +86,20 @@ complete -c skoop -n __skoop_first -a '(__skoop_tools)'
 complete -c skoop -n __skoop_first -s h -l help -d 'What there is'
 complete -c skoop -n __skoop_first -s V -l version -d 'The version'
 complete -c skoop -n 'not __skoop_first' -a '(__skoop_delegate)'
-for tool in biolatency conntrack fd flow io ip ipvs net_softirq netdev netiftxlatency \
-		packetloss qdisc sock softnet tcp tcpext tcpreset tcpretrans tcpsummary udp \
-		virtcmdlatency snapshot run list targets explain doctor help
+for tool in biolatency conntrack fd flow io ip ipvs kernellatency net_softirq netdev \
+		netiftxlatency packetloss qdisc sock socketlatency softnet tcp tcpext tcpreset \
+		tcpretrans tcpsummary udp virtcmdlatency snapshot run list targets explain doctor \
+		help
 	complete -c skoop-$tool -f
 end
-for tool in biolatency conntrack fd flow io ip ipvs net_softirq netdev netiftxlatency \
-		packetloss qdisc sock softnet tcp tcpext tcpreset tcpretrans tcpsummary udp \
-		virtcmdlatency run list explain doctor help
+for tool in biolatency conntrack fd flow io ip ipvs kernellatency net_softirq netdev \
+		netiftxlatency packetloss qdisc sock socketlatency softnet tcp tcpext tcpreset \
+		tcpretrans tcpsummary udp virtcmdlatency run list explain doctor help
 	complete -c skoop-$tool -s h -l help -d 'This help'
 end
-for tool in biolatency conntrack fd flow io ip ipvs net_softirq netdev netiftxlatency \
-		packetloss qdisc sock softnet tcp tcpext tcpreset tcpretrans tcpsummary udp \
-		virtcmdlatency run
+for tool in biolatency conntrack fd flow io ip ipvs kernellatency net_softirq netdev \
+		netiftxlatency packetloss qdisc sock socketlatency softnet tcp tcpext tcpreset \
+		tcpretrans tcpsummary udp virtcmdlatency run
 	complete -c skoop-$tool -s n -l netns -x -a '(__skoop_ask skoop targets --complete netns)' -d 'A network namespace (repeatable)'
 	complete -c skoop-$tool -s p -l pid -x -a '(__skoop_ask skoop targets --complete pid)' -d 'The network namespace of a process; values per process are limited to it'
 	complete -c skoop-$tool -s c -l container -x -a '(__skoop_ask skoop targets --complete container)' -d 'A container, by at least 6 digits of its ID'
@@ -123,20 +126,21 @@ for tool in biolatency conntrack fd flow io ip ipvs net_softirq netdev netiftxla
 	complete -c skoop-$tool -s q -l quiet -d 'Errors only'
 	complete -c skoop-$tool -s V -l version -d 'The version'
 end
-for tool in biolatency flow net_softirq netiftxlatency packetloss tcpreset tcpretrans \
-		virtcmdlatency run
+for tool in biolatency flow kernellatency net_softirq netiftxlatency packetloss socketlatency \
+		tcpreset tcpretrans virtcmdlatency run
 	complete -c skoop-$tool -l hooks -x -d 'Kinds of hooks to choose from: tp_btf,fentry,fexit,kprobe'
 end
-for tool in biolatency net_softirq netiftxlatency packetloss tcpreset tcpretrans \
-		virtcmdlatency run
+for tool in biolatency kernellatency net_softirq netiftxlatency packetloss socketlatency \
+		tcpreset tcpretrans virtcmdlatency run
 	complete -c skoop-$tool -s e -l max-events -x -d 'Stop after N events'
 	complete -c skoop-$tool -l buffer -x -d 'Size of the buffer for events, a power of two (512)'
 end
-for tool in flow netiftxlatency packetloss tcpreset tcpretrans run
+for tool in flow kernellatency netiftxlatency packetloss socketlatency tcpreset tcpretrans run
 	complete -c skoop-$tool -l address -x -d 'Only with this address at either end, counts too'
 	complete -c skoop-$tool -l port -x -d 'Only with this port at either end, counts too'
 end
-for tool in biolatency net_softirq netiftxlatency virtcmdlatency run
+for tool in biolatency kernellatency net_softirq netiftxlatency socketlatency virtcmdlatency \
+		run
 	complete -c skoop-$tool -s D -l dist -d 'Histograms'
 	complete -c skoop-$tool -s t -l threshold -x -d 'Print events past DUR (ns us ms s)'
 end
@@ -171,6 +175,11 @@ end
 for tool in ipvs run
 	complete -c skoop-$tool -l services -d 'Each virtual service and real server, too'
 end
+for tool in kernellatency run
+	complete -c skoop-$tool -l forward -d 'Forwarded packets, too, as received ones, until postrouting is passed'
+	complete -c skoop-$tool -l sample -x -d 'Only one packet in N, by chance, counts too: costs less'
+	complete -c skoop-$tool -l max-packets -x -d 'Room for N packets inside (32768)'
+end
 for tool in net_softirq run
 	complete -c skoop-$tool -l vec -x -d 'Which ones (net_rx,net_tx): hi timer net_tx net_rx block irq_poll tasklet sched hrtimer rcu'
 	complete -c skoop-$tool -l cpu -x -d 'Only on these CPUs, such as 0,2-5, counts too'
@@ -178,9 +187,6 @@ end
 for tool in netdev run
 	complete -c skoop-$tool -l lo -d 'The loopback device, too'
 	complete -c skoop-$tool -l sum -d 'One total a namespace; devices that carry another\'s packets count once'
-end
-for tool in netiftxlatency run
-	complete -c skoop-$tool -l max-packets -x -d 'Room for N packets in queues (32768)'
 end
 for tool in packetloss run
 	complete -c skoop-$tool -l reason -x -d 'Only drops for these reasons, counts too'
@@ -191,6 +197,9 @@ for tool in packetloss run
 end
 for tool in qdisc run
 	complete -c skoop-$tool -l tree -d 'Every qdisc with its handle and parent, instead of one row a device'
+end
+for tool in socketlatency run
+	complete -c skoop-$tool -l max-sockets -x -d 'Room for N sockets, and N datagrams that wait (32768)'
 end
 for tool in tcpext run
 	complete -c skoop-$tool -l drops -d 'Only what means lost data or refused connections'
@@ -228,6 +237,7 @@ for tool in netdev
 end
 for tool in netiftxlatency
 	complete -c skoop-$tool -l device -x -d 'Only at this device, counts too'
+	complete -c skoop-$tool -l max-packets -x -d 'Room for N packets in queues (32768)'
 end
 for tool in packetloss
 	complete -c skoop-$tool -l by -x -d 'What -C counts by: reason, location, tuple, protocol, saddr, sport, daddr, dport, device'
