@@ -298,10 +298,11 @@ static const struct hook hooks[] = {
 	{ "the return of tcp_sendmsg_locked", { "send_fexit", "send_kretprobe", "sock_send_length" } },
 	{ "tcp_sendmsg_locked", { "send_fentry", "send_kprobe" }, "tp" },
 	{ "tcp_data_ready", { "data_ready_fentry", "data_ready_kprobe", "sk_data_ready" } },
-	{ "skb_consume_udp", { "consume_fentry", "consume_kprobe" }, "tp" },
-	{ "udp_destroy_sock", { "udp_destroy_fentry", "udp_destroy_kprobe" }, "tp" },
-	{ "udpv6_destroy_sock", { "udpv6_destroy_fentry", "udpv6_destroy_kprobe" }, .optional = true },
-	{ "the return of __udp_enqueue_schedule_skb", { "enqueue_fexit", "enqueue_kretprobe" }, .optional = true },
+	{ "skb_consume_udp", { "consume_fentry", "consume_kprobe" }, "tp", .without = "tp" },
+	{ "udp_destroy_sock", { "udp_destroy_fentry", "udp_destroy_kprobe" }, "tp", .without = "tp" },
+	{ "udpv6_destroy_sock", { "udpv6_destroy_fentry", "udpv6_destroy_kprobe" }, .optional = true, .without = "tp" },
+	{ "the return of __udp_enqueue_schedule_skb", { "enqueue_fexit", "enqueue_kretprobe" }, .optional = true,
+	  .without = "tp" },
 	{ "__udp_enqueue_schedule_skb", { "enqueue_fentry", "enqueue_kprobe" }, "tp" },
 	{}
 };
