@@ -7,6 +7,7 @@
  */
 #include "skoop.bpf.h"
 #include "socketlatency.h"
+#include "socketlatency_ring.bpf.h"
 
 /* include/net/tcp_states.h, include/net/sock.h, include/net/tcp.h: none of them uapi, none ever changed. */
 #define TCP_TIME_WAIT 6
@@ -25,20 +26,6 @@ struct {
 	__type(value, struct sl_sock);
 } socks SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
-	__type(key, __u64); /* the packet's address */
-	__type(value, struct sl_datagram);
-} datagrams SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
-	__type(key, __u64); /* the socket's address */
-	__type(value, struct sl_udp);
-} udp_socks SEC(".maps");
-
 /* Which socket a thread is sending on: a kretprobe has no arguments. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -47,14 +34,6 @@ struct {
 	__type(value, __u64);
 } senders SEC(".maps");
 
-/* Which packet this CPU is putting into a UDP socket's queue, for the same reason. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} enqueuing SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, NSL_TALLY);
@@ -62,9 +41,8 @@ struct {
 	__type(value, __u64);
 } tally SEC(".maps");
 
-/* Too large for the stack: what entries begin as. */
+/* Too large for the stack: what an entry begins as. */
 const struct sl_sock no_sock = {};
-const struct sl_udp no_udp = {};
 
 static __always_inline void tally_one(__u32 what)
 {
@@ -72,11 +50,6 @@ static __always_inline void tally_one(__u32 what)
 
 	if (value)
 		__sync_fetch_and_add(value, 1);
-}
-
-static __always_inline bool is_after(__u32 a, __u32 b)
-{
-	return (__s32)(a - b) > 0;
 }
 
 static __always_inline __u8 state_of(const struct sock *sk)
@@ -97,78 +70,6 @@ static __always_inline void read_task(struct sl_task *t)
 {
 	t->pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(t->comm, sizeof(t->comm));
-}
-
-/* ---- rings ---- */
-
-/* Takes out the k oldest. */
-static __always_inline void ring_shift(struct sl_ring *r, __u32 k)
-{
-	__u32 n = r->n;
-
-	if (!k)
-		return;
-	for (__u32 i = 0; i < SL_RING; i++) {
-		__u32 from = i + k;
-
-		if (from >= n || from >= SL_RING)
-			break;
-		r->at[i] = r->at[from];
-		r->seq[i] = r->seq[from];
-	}
-	r->n = n > k ? n - k : 0;
-}
-
-/* How many entries there are up to seq. */
-static __always_inline __u32 ring_count(const struct sl_ring *r, __u32 seq)
-{
-	__u32 n = r->n, k = 0;
-
-	for (__u32 i = 0; i < SL_RING; i++) {
-		if (i >= n || is_after(r->seq[i], seq))
-			break;
-		k = i + 1;
-	}
-	return k;
-}
-
-static __always_inline void ring_add(struct sl_ring *r, __u32 seq, __u64 at)
-{
-	__u32 n = r->n;
-
-	if (n >= SL_RING)
-		return;
-	r->at[n] = at;
-	r->seq[n] = seq;
-	r->n = n + 1;
-}
-
-/*
- * Makes room in a full ring: of two neighbours, neither the oldest nor the newest, that are the closest for their age,
- * one goes. Its bytes take the earlier time, so that no wait ever looks shorter than it is.
- */
-static __always_inline void ring_merge(struct sl_ring *r, __u64 now)
-{
-	__u64 best = ~0ULL;
-	__u32 at = 1;
-
-	for (__u32 i = 1; i < SL_RING - 2; i++) {
-		__u64 gap = r->at[i + 1] - r->at[i], age = now - r->at[i + 1];
-		__u64 share = (gap << 10) / (age | 1);
-
-		if (share < best) {
-			best = share;
-			at = i;
-		}
-	}
-	for (__u32 i = 1; i < SL_RING - 1; i++) {
-		if (i < at)
-			continue;
-		r->seq[i] = r->seq[i + 1];
-		if (i > at)
-			r->at[i] = r->at[i + 1];
-	}
-	r->n = SL_RING - 1;
 }
 
 /* ---- sockets ---- */
@@ -262,6 +163,8 @@ static __always_inline void sample(const struct sample *p, __u16 type)
 }
 
 #define KNOWN_TCP (KNOWN_TUPLE | KNOWN(SL_F_QUEUED) | KNOWN(SL_F_STATE))
+
+#include "socketlatency_udp.bpf.h"
 
 /* ---- read ---- */
 
@@ -673,167 +576,4 @@ int BPF_PROG(sock_send_length, const struct sock *sk, int ret)
 	read_task(&s->writer);
 	send_ends(s, tp);
 	return 0;
-}
-
-/* ---- datagrams ---- */
-
-static __always_inline struct sl_udp *udp_get(const struct sock *sk, __u64 now)
-{
-	struct sl_udp *u, *have;
-	__u64 key = (__u64)sk;
-
-	have = bpf_map_lookup_elem(&udp_socks, &key);
-	if (have)
-		return have;
-	bpf_map_update_elem(&udp_socks, &key, &no_udp, BPF_NOEXIST);
-	u = bpf_map_lookup_elem(&udp_socks, &key);
-	if (!u) {
-		lose(LOST_MAP, 1);
-		return NULL;
-	}
-	u->made = now;
-	u->netns = netns_of_sock(sk);
-	tuple_of_common(&sk->__sk_common, IPPROTO_UDP, &u->tuple);
-	return u;
-}
-
-/* Stamped before it is in the queue: a reader may be quicker than whoever puts it there. */
-static __always_inline int datagram_enter(const struct sock *sk, const struct sk_buff *skb)
-{
-	__u64 key = (__u64)skb, now = bpf_ktime_get_ns();
-	struct sl_datagram d = { .at = now, .sock = (__u64)sk };
-
-	if (!netns_wanted(netns_of_sock(sk)) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP)
-		return 0;
-	d.len = BPF_CORE_READ(skb, len);
-	if (udp_get(sk, now) && bpf_map_update_elem(&datagrams, &key, &d, BPF_ANY))
-		lose(LOST_MAP, 1);
-	return 0;
-}
-
-/* It was refused, and is freed next. */
-static __always_inline int datagram_entered(__u64 skb, int err)
-{
-	if (err)
-		bpf_map_delete_elem(&datagrams, &skb);
-	return 0;
-}
-
-/* Of an unconnected socket, only the datagram tells where it came from. */
-static __always_inline bool datagram_tuple(const struct sock *sk, const struct sk_buff *skb,
-					   struct tuple *t, __u64 *known)
-{
-	struct packet p;
-
-	*known = tuple_of_common(&sk->__sk_common, IPPROTO_UDP, t);
-	if (!t->dport && !packet_read(skb, &p) && p.known & KNOWN(FIELD_SPORT)) {
-		__builtin_memcpy(t->saddr, p.tuple.daddr, 16);
-		__builtin_memcpy(t->daddr, p.tuple.saddr, 16);
-		t->dport = p.tuple.sport;
-	}
-	return tuple_wanted(t, *known);
-}
-
-static __always_inline int datagram_leave(const struct sock *sk, const struct sk_buff *skb)
-{
-	struct sample p = {};
-	__u64 key = (__u64)skb, known;
-	struct tuple tuple = {};
-	struct sl_datagram *d;
-	struct sl_udp *u;
-
-	d = bpf_map_lookup_elem(&datagrams, &key);
-	/* Somebody else has it, too: it was looked at, and stays. */
-	if (!d || BPF_CORE_READ(skb, users.refs.counter) > 1)
-		return 0;
-	u = udp_get(sk, d->at);
-	if (!u)
-		return 0;
-	u->read = d->at;
-	read_task(&u->reader);
-	p.wait = bpf_ktime_get_ns() - d->at;
-	p.bytes = d->len;
-	bpf_map_delete_elem(&datagrams, &key);
-	if (!datagram_tuple(sk, skb, &tuple, &known))
-		return 0;
-	p.known = known;
-	p.netns = u->netns;
-	p.tuple = &tuple;
-	p.task = &u->reader;
-	sample(&p, SL_READ);
-	return 0;
-}
-
-SEC("?fentry/__udp_enqueue_schedule_skb")
-int BPF_PROG(enqueue_fentry, const struct sock *sk, const struct sk_buff *skb)
-{
-	return datagram_enter(sk, skb);
-}
-
-SEC("?kprobe/__udp_enqueue_schedule_skb")
-int BPF_KPROBE(enqueue_kprobe, const struct sock *sk, const struct sk_buff *skb)
-{
-	__u32 zero = 0;
-	__u64 *slot = bpf_map_lookup_elem(&enqueuing, &zero);
-
-	if (slot)
-		*slot = (__u64)skb;
-	return datagram_enter(sk, skb);
-}
-
-SEC("?fexit/__udp_enqueue_schedule_skb")
-int BPF_PROG(enqueue_fexit, const struct sock *sk, const struct sk_buff *skb, int err)
-{
-	return datagram_entered((__u64)skb, err);
-}
-
-SEC("?kretprobe/__udp_enqueue_schedule_skb")
-int BPF_KRETPROBE(enqueue_kretprobe, int err)
-{
-	__u32 zero = 0;
-	__u64 *slot = bpf_map_lookup_elem(&enqueuing, &zero);
-
-	return slot ? datagram_entered(*slot, err) : 0;
-}
-
-SEC("?fentry/skb_consume_udp")
-int BPF_PROG(consume_fentry, const struct sock *sk, const struct sk_buff *skb)
-{
-	return datagram_leave(sk, skb);
-}
-
-SEC("?kprobe/skb_consume_udp")
-int BPF_KPROBE(consume_kprobe, const struct sock *sk, const struct sk_buff *skb)
-{
-	return datagram_leave(sk, skb);
-}
-
-static __always_inline int udp_ends(__u64 sk)
-{
-	bpf_map_delete_elem(&udp_socks, &sk);
-	return 0;
-}
-
-SEC("?fentry/udp_destroy_sock")
-int BPF_PROG(udp_destroy_fentry, const struct sock *sk)
-{
-	return udp_ends((__u64)sk);
-}
-
-SEC("?kprobe/udp_destroy_sock")
-int BPF_KPROBE(udp_destroy_kprobe, const struct sock *sk)
-{
-	return udp_ends((__u64)sk);
-}
-
-SEC("?fentry/udpv6_destroy_sock")
-int BPF_PROG(udpv6_destroy_fentry, const struct sock *sk)
-{
-	return udp_ends((__u64)sk);
-}
-
-SEC("?kprobe/udpv6_destroy_sock")
-int BPF_KPROBE(udpv6_destroy_kprobe, const struct sock *sk)
-{
-	return udp_ends((__u64)sk);
 }

@@ -136,8 +136,8 @@ struct tcp_sock {
 	u32 snd_wnd;
 	u32 write_seq;
 	u32 mss_cache;
-	u64 delivered_mstamp;    /* when data was last acknowledged, µs */
-	u8 chrono_type;          /* bits on some kernels, as the next two on all */
+	u64 delivered_mstamp; /* when data was last acknowledged, µs */
+	u8 chrono_type;       /* bits on some kernels, as the next two on all */
 	u8 is_cwnd_limited : 1;
 	u8 nonagle : 4;
 	u32 snd_cwnd;
