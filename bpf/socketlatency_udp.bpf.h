@@ -48,28 +48,6 @@ static __always_inline struct sl_udp *udp_get(const struct sock *sk, __u64 now)
 	return u;
 }
 
-/* Stamped before it is in the queue: a reader may be quicker than whoever puts it there. */
-static __always_inline int datagram_enter(const struct sock *sk, const struct sk_buff *skb)
-{
-	__u64 key = (__u64)skb, now = bpf_ktime_get_ns();
-	struct sl_datagram d = { .at = now, .sock = (__u64)sk };
-
-	if (!netns_wanted(netns_of_sock(sk)) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP)
-		return 0;
-	d.len = BPF_CORE_READ(skb, len);
-	if (udp_get(sk, now) && bpf_map_update_elem(&datagrams, &key, &d, BPF_ANY))
-		lose(LOST_MAP, 1);
-	return 0;
-}
-
-/* It was refused, and is freed next. */
-static __always_inline int datagram_entered(__u64 skb, int err)
-{
-	if (err)
-		bpf_map_delete_elem(&datagrams, &skb);
-	return 0;
-}
-
 /* Of an unconnected socket, only the datagram tells where it came from. */
 static __always_inline bool datagram_tuple(const struct sock *sk, const struct sk_buff *skb,
 					   struct tuple *t, __u64 *known)
@@ -83,6 +61,32 @@ static __always_inline bool datagram_tuple(const struct sock *sk, const struct s
 		t->dport = p.tuple.sport;
 	}
 	return tuple_wanted(t, *known);
+}
+
+/* Stamped before it is in the queue: a reader may be quicker than whoever puts it there. */
+static __always_inline int datagram_enter(const struct sock *sk, const struct sk_buff *skb)
+{
+	__u64 key = (__u64)skb, now = bpf_ktime_get_ns();
+	struct sl_datagram d = { .at = now, .sock = (__u64)sk };
+	struct tuple tuple = {};
+	__u64 known;
+
+	if (!netns_wanted(netns_of_sock(sk)) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP)
+		return 0;
+	if ((only_address || knob_port) && !datagram_tuple(sk, skb, &tuple, &known))
+		return 0;
+	d.len = BPF_CORE_READ(skb, len);
+	if (udp_get(sk, now) && bpf_map_update_elem(&datagrams, &key, &d, BPF_ANY))
+		lose(LOST_MAP, 1);
+	return 0;
+}
+
+/* It was refused, and is freed next. */
+static __always_inline int datagram_entered(__u64 skb, int err)
+{
+	if (err)
+		bpf_map_delete_elem(&datagrams, &skb);
+	return 0;
 }
 
 static __always_inline int datagram_leave(const struct sock *sk, const struct sk_buff *skb)

@@ -69,6 +69,8 @@ static int tell(const struct look *look, struct sl_event *e, const struct sl_tas
 		return 0;
 	e->latency = look->now - since;
 	e->header.known |= KNOWN_WAITING;
+	if (!e->tuple.dport) /* it is not connected */
+		e->header.known &= ~(KNOWN(FIELD_DADDR) | KNOWN(FIELD_DPORT));
 	if (task->pid) {
 		e->header.known |= KNOWN(SL_F_PID) | KNOWN(SL_F_COMM);
 		e->pid = task->pid;
