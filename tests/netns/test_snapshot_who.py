@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who it was: faults caused for real, and whom `skoop snapshot` names for them, in their own namespace only."""
 import contextlib
+import os
 import socket
 import struct
 
-from skooplib import NOBODY, nstat, run, tool, wait_for
-from snapshotlib import Report, Snapshot, assert_explains, assert_found
+from skooplib import NOBODY, nstat, run, tool
+from snapshotlib import Report, Snapshot, assert_explains, assert_found, children
 from test_snapshot import A, B, close_all, connected, listener, nft, send, start_connect, udp
 
 # What kernels say of a drop, the older ones by the place alone.
@@ -55,7 +56,8 @@ def test_unanswered_connects_to_several_peers_most_frequent_first(pair):
     a, b, quiet = pair
     nft(b, "input", "drop")
     snap = Snapshot(a, quiet, seconds=3).sampled()
-    tries = [start_connect(a, port) for port in range(5000, 5005) for _ in range(port - 4998)]
+    # So far apart that it does not matter which of their resends the window's edges leave out.
+    tries = [start_connect(a, port) for port in range(5000, 5005) for _ in range(3 ** (port - 5000))]
     found = assert_found(snap.report(), "connect-unanswered", a, [], quiet)
     assert [p[4] for p in peers(found)] == [5004, 5003, 5002]
     counts = [p[5] for p in peers(found)]
@@ -88,7 +90,7 @@ def test_data_of_open_connections_dropped_by_the_filter(pair):
 def test_one_connection_that_sends_again_by_kind(pair):
     a, b, quiet = pair
     (client, server), = connected(a, b, 1)
-    nft(b, "input", "tcp dport 5000 numgen random mod 100 '<' 15 drop")
+    nft(b, "input", "tcp dport 5000 numgen random mod 100 '<' 8 drop")
     client.setblocking(False), server.setblocking(False)
 
     def pump():
@@ -98,7 +100,7 @@ def test_one_connection_that_sends_again_by_kind(pair):
             server.recv(1 << 20)
 
     before = nstat(a)
-    report = Snapshot(a, quiet, seconds=4).during(pump).report()
+    report = Snapshot(a, quiet, seconds=8).during(pump, pause=0.002).report()
     after = nstat(a)
     found = below(report, "retransmit-ratio", a)
     peer, = peers(found)
@@ -216,16 +218,13 @@ def test_without_privilege_it_is_what_it_was(pair):
 
 
 def test_nothing_stays_behind(pair):
-    """Programs and maps are gone when it has ended, also when it was stopped in the middle."""
+    """Those that trace, with all they have in the kernel, end with it, also when it is stopped in the middle."""
     _, _, quiet = pair
-
-    def fds():
-        return run(["sh", "-c", "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:bpf'"]).stdout.strip()
-
-    before = fds()
-    assert Snapshot(quiet, seconds=1).report().everything_of(quiet) == []
     snap = Snapshot(quiet, seconds=30).sampled()
+    kids = children(snap.child.pid)
+    holders = [k for k in kids if "bpf" in run(["ls", "-l", f"/proc/{k}/fd"]).stdout]
+    assert len(holders) == 3
     snap.child.terminate()
     out, _ = snap.child.communicate(timeout=30)
     assert out == "" and snap.child.returncode == 0
-    wait_for(lambda: fds() == before, what="BPF objects to go")
+    assert not any(os.path.exists(f"/proc/{k}") for k in kids)
