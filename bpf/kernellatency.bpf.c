@@ -96,16 +96,18 @@ static __always_inline void read_device(const struct sk_buff *skb, struct klat_p
 	p->known |= KNOWN(KLAT_F_DEVICE);
 }
 
-static __always_inline void read_tuple(const struct sk_buff *skb, struct klat_packet *p)
+/* false: a later fragment, whose ports are not known. */
+static __always_inline bool read_tuple(const struct sk_buff *skb, struct klat_packet *p)
 {
 	struct packet packet;
 
 	if (!with_events && !only_address && !knob_port)
-		return;
+		return true;
 	if (packet_read(skb, &packet))
-		return;
+		return true;
 	p->tuple = packet.tuple;
 	p->known |= packet.known;
+	return packet.l4;
 }
 
 static __always_inline bool packet_wanted(const struct klat_packet *p)
@@ -202,8 +204,7 @@ static __always_inline int rcv_core(const struct sk_buff *skb)
 		return 0;
 	dev_of_skb(skb, &p->netns);
 	read_device(skb, p);
-	read_tuple(skb, p);
-	if (!packet_wanted(p))
+	if (read_tuple(skb, p) && !packet_wanted(p))
 		packet_leave(skb);
 	return 0;
 }
@@ -262,9 +263,14 @@ SEC("?fexit/ip_defrag")
 int ip_defrag_fexit(__u64 *ctx)
 {
 	const struct sk_buff *skb = (const void *)ctx[1];
+	struct klat_packet *p = packet_of(skb);
 
-	if ((int)ctx[3] && packet_of(skb))
+	if (!p)
+		return 0;
+	if ((int)ctx[3])
 		packet_leave(skb);
+	else
+		read_tuple(skb, p);
 	return 0;
 }
 
@@ -283,7 +289,8 @@ static __always_inline int delivered(const struct sk_buff *skb)
 
 	if (!p || !p->end[STAGE_INGRESS] || !stamp(p, PATH_IN, STAGE_LOCAL_IN))
 		return 0;
-	sample(p, p->end[STAGE_LOCAL_IN]);
+	if (packet_wanted(p))
+		sample(p, p->end[STAGE_LOCAL_IN]);
 	packet_leave(skb);
 	return 0;
 }
@@ -294,7 +301,7 @@ static __always_inline int forwarded(const struct sk_buff *skb)
 
 	if (!p)
 		return 0;
-	if (knob_forward && stamp(p, PATH_IN, STAGE_ROUTE))
+	if (knob_forward && p->end[STAGE_INGRESS] && stamp(p, PATH_IN, STAGE_ROUTE))
 		p->path = PATH_FORWARD;
 	else
 		packet_leave(skb);
@@ -359,7 +366,8 @@ static __always_inline int finish_output(const struct sk_buff *skb)
 	if (stamp(p, PATH_OUT, STAGE_POSTROUTING)) {
 		read_device(skb, p);
 	} else if (stamp(p, PATH_FORWARD, STAGE_POSTROUTING)) {
-		sample(p, p->end[STAGE_POSTROUTING]);
+		if (packet_wanted(p))
+			sample(p, p->end[STAGE_POSTROUTING]);
 		packet_leave(skb);
 	}
 	return 0;

@@ -155,13 +155,14 @@ def check_counters(net, records, low):
     """The counters say what the run that shows everything has seen, and nothing is lost."""
     events = [r for r in low if r["kind"] == "event"]
     for ns in (net.a, net.b, net.q):
-        have = values(records, pod=ns.pod)
-        assert values(low, pod=ns.pod) == have
+        all_have, have = values(low, pod=ns.pod), values(records, pod=ns.pod)
         for kind, metric in ((RX, "rxslow"), (TX, "txslow")):
             took = [e["latency_ns"] for e in events if e["event"] == kind and e["netns"] == ns.inode]
-            # Either run has a clock of its own.
-            assert have[PREFIX + metric] == len([t for t in took if t > 10 * MS]), (ns.name, metric, took)
-            assert have[PREFIX + metric + "100ms"] == len([t for t in took if t > 100 * MS]), (ns.name, metric, took)
+            for limit, name in ((10, metric), (100, metric + "100ms")):
+                assert all_have[PREFIX + name] == len([t for t in took if t > limit * MS]), (ns.name, name, took)
+                # The other one has looked at the clock a little before or after it.
+                assert len([t for t in took if t > (limit + 1) * MS]) <= have[PREFIX + name] <= \
+                    len([t for t in took if t > (limit - 1) * MS]), (ns.name, name, took)
     for r in records + low:
         assert r["kind"] != "lost" and (r["kind"] != "metric" or r["metric"] != PREFIX + "lostevents" or r["value"] == 0)
 
@@ -194,8 +195,6 @@ def test_held_in_each_stage(net, full):
         assert sorted(e["event"] for e in mine) == [RX, TX]
         for e in mine:
             here = e["netns"] == ns.inode
-            if "+" in e["slowest"] or "prerouting" not in e["stages_ns"]:
-                assert e["event"] == RX and "prerouting+route" in e["stages_ns"]
             same(net, e, v, sport)
             if here:
                 assert delay * 1000 * MS < e["stages_ns"][stage] and e["slowest"] == stage, e
@@ -212,8 +211,8 @@ def test_unknown_neighbour(net, full):
     if not full:
         pytest.skip("functions cannot be traced")
     net.a.sh("sysctl -qw net.ipv4.neigh.va.mcast_solicit=60 net.ipv6.neigh.va.mcast_solicit=60")
-    net.b.ip("link set vb arp off")
-    net.b.sh("nft -f - <<'X'\ntable inet t { chain input { type filter hook input priority 0; icmpv6 type nd-neighbor-solicit drop; }; }\nX")
+    net.b.sh("sysctl -qw net.ipv4.conf.vb.arp_ignore=8")  # answers nobody
+    assert rules(net.b, ("input", "icmpv6 type nd-neighbor-solicit drop")).returncode == 0
     try:
         with Tracing("kernellatency", *net.options) as t:
             for v in (4, 6):
@@ -234,7 +233,7 @@ def test_unknown_neighbour(net, full):
                 assert flying[0]["latency_ns"] < e["latency_ns"]
             records = t.stop()
     finally:
-        net.b.ip("link set vb arp on")
+        net.b.sh("sysctl -qw net.ipv4.conf.vb.arp_ignore=0")
         net.neighbours()
     assert len([r for r in records if r["kind"] == "event" and r["event"] == TX]) == 2
     assert values(records, pod=net.a.pod)[PREFIX + "txslow100ms"] == 2 and values(records, pod=net.q.pod)[PREFIX + "txslow"] == 0
@@ -312,7 +311,9 @@ def test_what_does_not_arrive(net, full):
         records = t.stop()
     assert counts(records, "latency", "path", net.b.pod) == {"rx": 21}
     assert counts(records, "latency", "path", net.a.pod) == {"tx": 61}
-    assert counts(records, "stage", "stage", net.a.pod) == {"local_out": 61, "postrouting": 61, "neigh": 60}
+    stages = counts(records, "stage", "stage", net.a.pod)
+    # The first of its fragments may be what is left of the datagram.
+    assert stages.pop("neigh") in (60, 61) and stages == {"local_out": 61, "postrouting": 61}
     assert not [r for r in records if r["kind"] in ("in_flight", "lost")]
 
 
@@ -321,7 +322,7 @@ def test_the_one_slow_packet_after_many(net, full):
     """More packets than there is room for go by; then one has to wait."""
     if not full:
         pytest.skip("functions cannot be traced")
-    many = 120000 // (1 if PATIENCE == 1 else 12)
+    many = 120000 // (1 if PATIENCE == 1 else 24)
     with Tracing("kernellatency", *net.options, "-D", "--max-packets", 1024) as t:
         with net.pair() as (s, server):
             for _ in range(many):
