@@ -16,7 +16,6 @@ import pytest
 from skooplib import Tracing, run, skoop, values, wait_for
 from test_targets_live import Cgroup
 
-pytestmark = pytest.mark.kernels
 
 MS = 1000000
 CONFIGFS = pathlib.Path("/sys/kernel/config")

@@ -169,7 +169,6 @@ def check_counters(net, records, low):
 
 # ---- stages ----
 
-@pytest.mark.kernels
 def test_held_in_each_stage(net, full):
     """150 ms are told, with the stage they were spent in; 50 ms are counted, 5 ms are nothing."""
     if not full:
@@ -205,7 +204,6 @@ def test_held_in_each_stage(net, full):
             same(net, e, v, sport)
 
 
-@pytest.mark.kernels
 def test_unknown_neighbour(net, full):
     """It waits until the neighbour is known; meanwhile it is shown as in flight."""
     if not full:
@@ -239,7 +237,6 @@ def test_unknown_neighbour(net, full):
     assert values(records, pod=net.a.pod)[PREFIX + "txslow100ms"] == 2 and values(records, pod=net.q.pod)[PREFIX + "txslow"] == 0
 
 
-@pytest.mark.kernels
 @pytest.mark.parametrize("hooks", [FUNCTIONS, KPROBES])
 def test_every_stamp(net, full, hooks):
     """Each stage is seen of each packet, UDP and TCP, of both families: as many as the rules count."""
@@ -291,7 +288,6 @@ def counted(ns, chain):
     return sum(int(words[i + 1]) for i, w in enumerate(words) if w == "packets")
 
 
-@pytest.mark.kernels
 def test_what_does_not_arrive(net, full):
     """Dropped, in fragments, cut up: what is no sample leaves nothing behind."""
     if not full:
@@ -317,7 +313,6 @@ def test_what_does_not_arrive(net, full):
     assert not [r for r in records if r["kind"] in ("in_flight", "lost")]
 
 
-@pytest.mark.kernels
 def test_the_one_slow_packet_after_many(net, full):
     """More packets than there is room for go by; then one has to wait."""
     if not full:
@@ -341,7 +336,6 @@ def test_the_one_slow_packet_after_many(net, full):
     assert not [r for r in records if r["kind"] in ("in_flight", "lost")]
 
 
-@pytest.mark.kernels
 def test_forwarded(net, full):
     """What a router forwards is shown on demand, under the stage of its rules, and is never left behind."""
     if not full:
@@ -441,7 +435,6 @@ def reduced(net):
     assert set(values(records, pod=net.q.pod).values()) == {0}
 
 
-@pytest.mark.kernels
 def test_without_functions(net):
     reduced(net)
 

@@ -97,7 +97,6 @@ def check_counters(records, types=("net_rx", "net_tx")):
             assert have[PREFIX + metric + "100ms"] == len([e for e in of if e["latency_ns"] > 100e6])
 
 
-@pytest.mark.kernels
 def test_long_runs(slow):
     """Each packet is received inside the call that sends it; runs below 10 ms are told on demand only."""
     with Tracing("net_softirq") as t, Tracing("net_softirq", "-t", "1ms") as low, Tracing("net_softirq", "--cpu", CPU + 1) as other, \
@@ -143,7 +142,6 @@ def queue():
             yield s
 
 
-@pytest.mark.kernels
 def test_waiting_behind_a_long_run(slow, queue):
     """NET_TX is raised 30 ms or so into a run of NET_RX on its CPU, and entered no sooner than that is over."""
     with Tracing("net_softirq", 0.05) as t:
@@ -172,7 +170,6 @@ def test_waiting_behind_a_long_run(slow, queue):
         assert r["context"] is None and r["labels"]["target_pod"] == "hostNetwork"
 
 
-@pytest.mark.kernels
 def test_context(slow):
     """Who called for it: the sender by itself, the end of an interrupt, on top of whom ever, or ksoftirqd."""
     with Tracing("net_softirq", "-t", "1ns", "--vec", "net_rx,timer,sched,rcu", "-K", "--cpu", CPU) as t:
@@ -217,7 +214,6 @@ def spread(records, name, **labels):
     return found[0]["count"] if found else 0
 
 
-@pytest.mark.kernels
 def test_totals_are_the_kernels(slow):
     """As many runs as the kernel has counted, and as many have their raise; by vector and by CPU."""
     s = slow.sockets[4, SHORT]

@@ -115,7 +115,6 @@ def check_counters(net, records):
 
 # ---- the queue ----
 
-@pytest.mark.kernels
 @pytest.mark.parametrize("kind", ["tbf", "netem"])
 def test_a_slow_queue(net, kind):
     """Three packets of each family take as long as they must; 50 ms are told on demand only."""
@@ -158,7 +157,6 @@ def test_a_slow_queue(net, kind):
     assert spread(records, "qdisc", "vb") == 0
 
 
-@pytest.mark.kernels
 def test_what_is_dropped_is_no_sample(net):
     """Refused by a full queue, and purged when it goes: no sample, and nothing of them is left."""
     loss = has(net, "netem loss 100%")
@@ -245,7 +243,6 @@ def test_more_packets_than_room(net):
 
 # ---- the driver ----
 
-@pytest.mark.kernels
 def test_every_packet_has_a_driver(net):
     """With and without a queue, at a device and at the one below it: as many as the kernel has sent, each with its fields."""
     vlan = not net.a.run("ip", "link", "add", "link", "va", "name", "va5", "type", "vlan", "id", "5").returncode
@@ -290,7 +287,6 @@ def link_packets(ns, dev):
     return json.loads(ns.run("ip", "-s", "-j", "link", "show", dev).stdout)[0]["stats64"]["tx"]["packets"]
 
 
-@pytest.mark.kernels
 def test_merged_packets(net):
     """A device that cannot cut packets itself has them cut behind its queue: they end there, and nothing is left."""
     net.queue("tbf rate 1gbit burst 200000 limit 1000000")  # never passed by

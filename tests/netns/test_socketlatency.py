@@ -16,7 +16,6 @@ import pytest
 
 from skooplib import PATIENCE, Netns, Tracing, skoop, tool, values, veth, wait_for
 
-pytestmark = pytest.mark.kernels
 
 AF = {4: socket.AF_INET, 6: socket.AF_INET6}
 A = {4: "10.9.0.1", 6: "fd00:9::1"}

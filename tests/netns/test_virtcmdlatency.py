@@ -12,7 +12,6 @@ import pytest
 
 from skooplib import BUILD, Tracing, run, skoop, tool, values, wait_for
 
-pytestmark = pytest.mark.kernels
 
 MS = 1000000
 DRIVER = pathlib.Path("/sys/bus/virtio/drivers/virtio_net")
