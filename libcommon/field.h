@@ -32,7 +32,7 @@ void field_text(const struct out *o, const struct field *f, const void *record, 
 
 /*
  * F_STAGES in path order, `*i` from 0. A stage without a stamp is part of the next one: they come together as
- * "prerouting+route", never as 0. Appends the name to b, sets *ns (*known is false where no stamp closes it); false
+ * "prerouting+route", never as 0; one that is STAGE_ELSEWHERE is left out. Appends the name to b, sets *ns (*known is false where no stamp closes it); false
  * at the end.
  */
 bool field_stage(const struct field *f, const void *record, size_t *i, struct buf *b, uint64_t *ns,
