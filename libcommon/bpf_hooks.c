@@ -64,7 +64,7 @@ static void choose(struct bpf_run *r, size_t i)
 	const char *const *programs = r->tracing->hooks[i].programs;
 
 	for (; s->program < HOOK_PROGRAMS && programs[s->program]; s->program++) {
-		struct hook_place place;
+		struct hook_place place = { .kind = "" };
 		const char *why = "not in the BPF object";
 
 		if (bpf_run_program(r, i, &place))
@@ -129,7 +129,7 @@ void bpf_run_choose(struct bpf_run *r)
 static void next_program(struct bpf_run *r, size_t i, int err)
 {
 	struct hook_state *s = &r->hooks[i];
-	struct hook_place place;
+	struct hook_place place = { .kind = "" };
 
 	bpf_run_program(r, i, &place);
 	refuse(s, &place, strerror(-err));
@@ -148,7 +148,7 @@ static bool same_means(const char *a, const char *b)
 
 void bpf_run_next_program(struct bpf_run *r, size_t i, int err)
 {
-	struct hook_place place, other;
+	struct hook_place place = { .kind = "" }, other = place;
 
 	bpf_run_program(r, i, &place);
 	next_program(r, i, err);
