@@ -111,7 +111,7 @@ def test_long_runs(slow):
         events = [e for e in mine(told, pid=None, type="net_rx") if "EXCUTE" in e["event"]]
         assert len(events) == len(want), (events, sent)
         for e, (port, took) in zip(events, want):
-            assert slow.least[port] * 0.5e9 < e["latency_ns"] < took * 1e9, "not what the sender's clock says"
+            assert slow.least[port] * 0.2e9 < e["latency_ns"] < took * 1e9, "not what the sender's clock says"
             assert e["event"] == name_of("EXCUTE", e["latency_ns"])
             # Where the machine is busy, ksoftirqd may be due.
             assert (e["context"], e["comm"], e["pid"]) == ("task", COMM, os.getpid()) or \
