@@ -132,7 +132,8 @@ static int tell_begun(const void *key, const void *value, size_t copies, void *a
 	const struct virtcmd_begun *b = value;
 	const struct look *look = arg;
 	struct virtcmdlatency_event e = {
-		.header = { .known = ~(1ULL << VIRTCMD_F_RESULT | 1ULL << VIRTCMD_F_CPU), .netns = b->netns },
+		.header = { .known = ~(1ULL << VIRTCMD_F_RESULT | 1ULL << VIRTCMD_F_CPU),
+			    .netns = b->netns },
 		.latency = look->now - b->since,
 		.pid = (uint32_t)(*(const uint64_t *)key >> 32),
 		.command = b->command,
