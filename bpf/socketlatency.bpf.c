@@ -198,10 +198,10 @@ static __always_inline int data_arrived(const struct sock *sk)
 		ring_add(r, end, now);
 		return 0;
 	}
-	if (r->seq[n - 1] == end)
+	if (r->seq[ring_slot(n - 1)] == end)
 		return 0;
-	if (now - r->at[n - 1] < SLOW_1MS_NS) {
-		r->seq[n - 1] = end;
+	if (now - r->at[ring_slot(n - 1)] < SLOW_1MS_NS) {
+		r->seq[ring_slot(n - 1)] = end;
 		return 0;
 	}
 	if (n == SL_RING)
@@ -357,7 +357,7 @@ static __always_inline __u64 write_base(const struct sl_sock *s, __u32 head)
 	__u64 handed = 0;
 
 	if (k && k <= SL_RING)
-		handed = s->write.at[k - 1];
+		handed = s->write.at[ring_slot(k - 1)];
 	return handed > s->sent ? handed : s->sent;
 }
 
@@ -476,7 +476,7 @@ static __always_inline int send_begins(const struct sock *sk)
 		write_forget(s);
 	now = bpf_ktime_get_ns();
 	n = s->write.n;
-	if (!n || n > SL_RING || now - s->write.at[n - 1] >= SLOW_1MS_NS)
+	if (!n || n > SL_RING || now - s->write.at[ring_slot(n - 1)] >= SLOW_1MS_NS)
 		ring_add(&s->write, end, now);
 	s->in_send++;
 	s->state = state_of(sk);
@@ -570,7 +570,7 @@ int BPF_PROG(sock_send_length, const struct sock *sk, int ret)
 	from = is_after(next, end - ret) ? next : end - ret;
 	now = bpf_ktime_get_ns();
 	n = s->write.n;
-	if (!n || n > SL_RING || now - s->write.at[n - 1] >= SLOW_1MS_NS)
+	if (!n || n > SL_RING || now - s->write.at[ring_slot(n - 1)] >= SLOW_1MS_NS)
 		ring_add(&s->write, from, now);
 	s->state = state_of(sk);
 	read_task(&s->writer);

@@ -11,6 +11,13 @@ static __always_inline bool is_after(__u32 a, __u32 b)
 	return (__s32)(a - b) > 0;
 }
 
+/* An index that the verifiers of all kernels take for one: clang would drop what it holds to be needless. */
+static __always_inline __u32 ring_slot(__u32 n)
+{
+	barrier_var(n);
+	return n & (SL_RING - 1);
+}
+
 /* Takes out the k oldest. */
 static __always_inline void ring_shift(struct sl_ring *r, __u32 k)
 {
@@ -23,8 +30,8 @@ static __always_inline void ring_shift(struct sl_ring *r, __u32 k)
 
 		if (from >= n || from >= SL_RING)
 			break;
-		r->at[i] = r->at[from];
-		r->seq[i] = r->seq[from];
+		r->at[i] = r->at[ring_slot(from)];
+		r->seq[i] = r->seq[ring_slot(from)];
 	}
 	r->n = n > k ? n - k : 0;
 }
@@ -48,8 +55,8 @@ static __always_inline void ring_add(struct sl_ring *r, __u32 seq, __u64 at)
 
 	if (n >= SL_RING)
 		return;
-	r->at[n] = at;
-	r->seq[n] = seq;
+	r->at[ring_slot(n)] = at;
+	r->seq[ring_slot(n)] = seq;
 	r->n = n + 1;
 }
 
