@@ -176,10 +176,17 @@ def named(option, command):
 
 
 def is_said(command, done):
-    """Not everything is everywhere: a kernel may lack it, and then exit 4 with the descriptor's words; doctor tells."""
+    """
+    Not everything is everywhere: a kernel may lack it, and then exit 4 with the descriptor's words; or a probe runs in a
+    reduced mode, which it names, or cannot do this in that mode; doctor tells.
+    """
     probe = re.search(r"skoop[- ](\w+)", command)[1]
     if probe == "doctor":
         return done.returncode in (0, 3, 4) and done.stderr == ""
+    if done.returncode in (0, 4) and done.stderr.startswith(f"skoop-{probe}: reduced mode "):
+        return all(": reduced mode " in line for line in done.stderr.splitlines())
+    if done.returncode == 4 and re.match(rf"skoop-{probe}: .*cannot be traced here", done.stderr):
+        return True
     absent = described(probe)[0][8] if probe in tools() else ""
     return done.returncode == 4 and absent and absent in done.stderr
 
