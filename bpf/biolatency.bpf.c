@@ -146,6 +146,24 @@ static __always_inline void begin_request(const struct request *rq, bool issued)
 	keep((__u64)rq, &b, rq->bio);
 }
 
+/*
+ * Of some hooks the request or bio is the only argument, or the second one behind its queue (until 5.10 and early ones
+ * of it). The two ways are kept apart: older verifiers refuse an offset into the context that is computed.
+ */
+static __always_inline const void *last_of(const __u64 *ctx, __u32 args)
+{
+	__u64 value;
+
+	if (args > 1) {
+		value = ctx[1];
+		asm volatile("" : "+r"(value));
+	} else {
+		value = ctx[0];
+		asm volatile("" : "+r"(value));
+	}
+	return (const void *)value;
+}
+
 SEC("?tp_btf/block_io_start")
 int block_io_start(__u64 *ctx)
 {
@@ -153,14 +171,11 @@ int block_io_start(__u64 *ctx)
 	return 0;
 }
 
-/* Of these a request is the only argument, or the second one behind its queue (until early 5.10). */
-#define REQUEST(hook) ((const struct request *)(args_##hook > 1 ? ctx[1] : ctx[0]))
-
 /* Where nothing tells of a request before it is queued. */
 SEC("?tp_btf/block_rq_insert")
 int block_rq_insert(__u64 *ctx)
 {
-	const struct request *rq = REQUEST(block_rq_insert);
+	const struct request *rq = last_of(ctx, args_block_rq_insert);
 	__u64 key = (__u64)rq;
 	struct bio_begun *b = bpf_map_lookup_elem(&begun, &key);
 
@@ -172,7 +187,7 @@ int block_rq_insert(__u64 *ctx)
 SEC("?tp_btf/block_rq_issue")
 int block_rq_issue(__u64 *ctx)
 {
-	const struct request *rq = REQUEST(block_rq_issue);
+	const struct request *rq = last_of(ctx, args_block_rq_issue);
 	__u64 key = (__u64)rq;
 	struct bio_begun *b = bpf_map_lookup_elem(&begun, &key);
 
@@ -191,7 +206,7 @@ int block_rq_issue(__u64 *ctx)
 SEC("?tp_btf/block_rq_requeue")
 int block_rq_requeue(__u64 *ctx)
 {
-	__u64 key = (__u64)REQUEST(block_rq_requeue);
+	__u64 key = (__u64)last_of(ctx, args_block_rq_requeue);
 	struct bio_begun *b = bpf_map_lookup_elem(&begun, &key);
 
 	if (b)
@@ -202,7 +217,7 @@ int block_rq_requeue(__u64 *ctx)
 SEC("?tp_btf/block_bio_queue")
 int block_bio_queue(__u64 *ctx)
 {
-	const struct bio *bio = (const void *)(args_block_bio_queue > 1 ? ctx[1] : ctx[0]);
+	const struct bio *bio = last_of(ctx, args_block_bio_queue);
 	struct gendisk *disk = disk_of_bio(bio);
 	struct bio_begun b = { .since = bpf_ktime_get_ns(), .is_bio = 1 };
 
@@ -230,7 +245,7 @@ static __always_inline void drop(__u64 key)
 SEC("?tp_btf/block_rq_merge")
 int block_rq_merge(__u64 *ctx)
 {
-	drop((__u64)REQUEST(block_rq_merge));
+	drop((__u64)last_of(ctx, args_block_rq_merge));
 	return 0;
 }
 
