@@ -8,7 +8,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-#define CHUNK 16384
+#define CHUNK 131072
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -27,13 +27,15 @@ def cards():
             for d in (card / "net").iterdir()]
 
 
+def need_card():
+    run(["modprobe", "-q", "virtio_net"])
+    return cards()[0] if cards() else pytest.skip(NO_CARD)
+
+
 @pytest.fixture
 def card():
     """Such a device, in the namespace this runs in."""
-    run(["modprobe", "-q", "virtio_net"])
-    if not cards():
-        pytest.skip(NO_CARD)
-    return cards()[0]
+    return need_card()
 
 
 @pytest.fixture
@@ -112,16 +114,18 @@ def test_quiet_and_selected(inside):
             assert not [r for r in t.stop() if r["kind"] in ("in_flight", "lost")]
 
 
-@pytest.fixture
-def spin(tmp_path):
+@pytest.fixture(scope="module")
+def spin(tmp_path_factory):
     """Programs by name that are kept busy when they send a command: spinMS."""
+    need_card()
+    folder = tmp_path_factory.mktemp("spin")
     child = subprocess.Popen([BUILD / "tests/netns/attach", BUILD / "bpf/spin.o"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              text=True)
     assert child.stdout.readline() == "attached\n"
 
     def program(name):
-        shutil.copy2(shutil.which("ip"), tmp_path / name)
-        return tmp_path / name
+        shutil.copy2(shutil.which("ip"), folder / name)
+        return folder / name
     yield program
     child.stdin.close()
     assert child.wait(30) == 0
@@ -153,7 +157,7 @@ def test_one_that_does_not_return(inside, spin):
         pid = ip(a, "link", "add", "link", card, "name", "v0", "type", "vlan", "id", 100, program=spin("spinlong"))
         event, = t.wait(1, pid=pid)
         hanging = [r for r in t.stop() if r["kind"] == "in_flight"]
-    assert hanging and {r["pid"] for r in hanging} == {pid}
+    assert hanging and {r["pid"] for r in hanging} == {pid}, event
     h = hanging[0]
     assert (h["comm"], h["device"], h["class"], h["command"], h["result"]) == ("spinlong", card, "VLAN", "ADD", None)
     assert h["netns"] == a.inode and 10 * MS < h["latency_ns"] < event["latency_ns"]
