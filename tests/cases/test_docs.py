@@ -183,6 +183,8 @@ def is_said(command, done):
     probe = re.search(r"skoop[- ](\w+)", command)[1]
     if probe == "doctor":
         return done.returncode in (0, 3, 4) and done.stderr == ""
+    if "--rate-limit" in command and done.returncode == 0:
+        return all("events lost" in line for line in done.stderr.splitlines())
     if done.returncode in (0, 4) and done.stderr.startswith(f"skoop-{probe}: reduced mode "):
         return all(": reduced mode " in line for line in done.stderr.splitlines())
     if done.returncode == 4 and re.match(rf"skoop-{probe}: .*cannot be traced here", done.stderr):
