@@ -56,7 +56,7 @@ def has_metrics(probe):
 
 def traces(probe):
     """Runs until it is stopped."""
-    return described(probe)["probe"][0][5].lower() == "ebpf"
+    return described(probe)["probe"][0][4] == "eBPF"
 
 
 METRIC_PROBES = [p for p in probes() if has_metrics(p)]
