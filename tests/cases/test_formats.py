@@ -275,7 +275,7 @@ def test_json_differences(probe, still):
             before[key] = r["value"]
 
 
-@pytest.mark.parametrize("probe", METRIC_PROBES)
+@pytest.mark.parametrize("probe", COUNTER_PROBES)
 def test_tsv(probe, still):
     text = once(probe, "-o", "tsv")
     if text is None:
@@ -629,7 +629,7 @@ def file_size_limit():
     resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
 
 
-@pytest.mark.parametrize("probe", METRIC_PROBES)
+@pytest.mark.parametrize("probe", COUNTER_PROBES)
 def test_a_limit_on_file_size_is_a_write_error(probe, tmp_path):
     path = tmp_path / "x.prom"
     path.write_text("old\n")
