@@ -6,6 +6,7 @@
  */
 #include "skoop.bpf.h"
 #include "names.bpf.h"
+#include "tally.bpf.h"
 #include "biolatency.h"
 
 /* include/linux/sched.h, include/linux/blk_types.h: neither uapi, neither ever changed. */
@@ -32,13 +33,6 @@ struct {
 	__type(value, struct bio_begun);
 } begun SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, BIO_TALLIES);
-	__type(key, __u32);
-	__type(value, __u64);
-} tally SEC(".maps");
-
 /* From the cgroup of a pod's process to the pod's network namespace: user space fills it in. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -46,14 +40,6 @@ struct {
 	__type(key, __u64);
 	__type(value, __u32);
 } owners SEC(".maps");
-
-static __always_inline void tell(__u32 what)
-{
-	__u64 *value = bpf_map_lookup_elem(&tally, &what);
-
-	if (value)
-		__sync_fetch_and_add(value, 1);
-}
 
 /* ---- what a request or bio says ---- */
 
@@ -128,7 +114,7 @@ static __always_inline void keep(__u64 key, struct bio_begun *b, const struct bi
 	if (bpf_map_update_elem(&begun, &key, b, BPF_ANY))
 		lose(LOST_MAP, 1);
 	else if (fresh)
-		tell(BIO_PUT);
+		tally_one(TALLY_MADE);
 }
 
 static __always_inline void begin_request(const struct request *rq, bool issued)
@@ -238,7 +224,7 @@ int block_bio_queue(__u64 *ctx)
 static __always_inline void drop(__u64 key)
 {
 	if (!bpf_map_delete_elem(&begun, &key))
-		tell(BIO_TAKEN);
+		tally_one(TALLY_ENDED);
 }
 
 /* Merged into another: its data is that one's now. */

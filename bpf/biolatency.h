@@ -64,7 +64,4 @@ struct bio_begun {
 	char disk[BIO_DISK];
 };
 
-/* Index into `tally`: what was put into `begun`, and what taken out. */
-enum { BIO_PUT, BIO_TAKEN, BIO_TALLIES };
-
 #endif

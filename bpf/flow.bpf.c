@@ -4,6 +4,7 @@
  * send. The kernel's own pointers are read directly: this runs for every packet of the machine.
  */
 #include "skoop.bpf.h"
+#include "tally.bpf.h"
 
 #include "flow.h"
 
@@ -37,21 +38,6 @@ struct {
 	__type(key, struct flow_key);
 	__type(value, struct flow_count);
 } flows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, NFLOW_TALLY);
-	__type(key, __u32);
-	__type(value, __u64);
-} tally SEC(".maps");
-
-static __always_inline void tally_one(__u32 what)
-{
-	__u64 *value = bpf_map_lookup_elem(&tally, &what);
-
-	if (value)
-		__sync_fetch_and_add(value, 1);
-}
 
 /* ---- devices ---- */
 

@@ -47,9 +47,9 @@ struct flow_count {
 enum flow_tally {
 	FLOW_MADE,    /* entries made in `flows` */
 	FLOW_DEVICES, /* devices the kernel half entered */
-	FLOW_UNREAD,  /* packets whose IP header was not to be read */
-	NFLOW_TALLY
+	FLOW_UNREAD   /* packets whose IP header was not to be read */
 };
+_Static_assert((int)FLOW_UNREAD < (int)NTALLY, "no room for all tallies");
 
 _Static_assert(sizeof(struct flow_place) == 12 && sizeof(struct flow_device) == 8 &&
 		       sizeof(struct flow_key) == 52 && sizeof(struct flow_count) == 16,

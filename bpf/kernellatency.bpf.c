@@ -5,6 +5,7 @@
  * forwarded, freed, or held back as a fragment. What the rules of a hook queue to a program comes back as it was.
  */
 #include "skoop.bpf.h"
+#include "tally.bpf.h"
 #include "kernellatency.h"
 
 #define ETH_P_8021Q 0x8100
@@ -23,21 +24,6 @@ struct {
 	__type(value, struct klat_packet);
 } packets SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, NKLAT_TALLY);
-	__type(key, __u32);
-	__type(value, __u64);
-} tally SEC(".maps");
-
-static __always_inline void tally_one(__u32 what)
-{
-	__u64 *value = bpf_map_lookup_elem(&tally, &what);
-
-	if (value)
-		__sync_fetch_and_add(value, 1);
-}
-
 /* ---- packets inside ---- */
 
 static __always_inline struct klat_packet *packet_of(const struct sk_buff *skb)
@@ -52,7 +38,7 @@ static __always_inline void packet_leave(const struct sk_buff *skb)
 	__u64 key = (__u64)skb;
 
 	if (!bpf_map_delete_elem(&packets, &key))
-		tally_one(KLAT_ENDED);
+		tally_one(TALLY_ENDED);
 }
 
 /* Takes the place of whatever had the same address. */
@@ -69,7 +55,7 @@ static __always_inline void packet_enter(const struct sk_buff *skb, const struct
 	} else if (bpf_map_update_elem(&packets, &key, p, BPF_ANY)) {
 		lose(LOST_MAP, 1);
 	} else {
-		tally_one(KLAT_MADE);
+		tally_one(TALLY_MADE);
 	}
 }
 

@@ -67,13 +67,6 @@ struct klat_packet {
 	__u32 pad;
 };
 
-/* Index into the array `tally`. */
-enum klat_tally {
-	KLAT_MADE,  /* entries made in `packets` */
-	KLAT_ENDED, /* taken out again */
-	NKLAT_TALLY
-};
-
 struct klat_event {
 	struct event_header header;
 	struct tuple tuple;

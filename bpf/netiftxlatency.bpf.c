@@ -6,6 +6,7 @@
  */
 #include "skoop.bpf.h"
 #include "names.bpf.h"
+#include "tally.bpf.h"
 #include "netiftxlatency.h"
 
 #define ETH_P_8021Q 0x8100
@@ -26,13 +27,6 @@ struct {
 	__type(value, struct tx_packet);
 } packets SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, NTX_TALLY);
-	__type(key, __u32);
-	__type(value, __u64);
-} tally SEC(".maps");
-
 /* What drivers of this CPU have been handed: a power of two of them. */
 struct frame {
 	__u64 skb, dev;
@@ -49,14 +43,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct stack);
 } stacks SEC(".maps");
-
-static __always_inline void tally_one(__u32 what)
-{
-	__u64 *value = bpf_map_lookup_elem(&tally, &what);
-
-	if (value)
-		__sync_fetch_and_add(value, 1);
-}
 
 /* ---- the queue of a packet ---- */
 
@@ -240,13 +226,13 @@ static __always_inline void packet_enter(__u64 skb, const struct tx_packet *p)
 	if (bpf_map_update_elem(&packets, &skb, p, BPF_ANY))
 		lose(LOST_MAP, 1);
 	else
-		tally_one(TX_MADE);
+		tally_one(TALLY_MADE);
 }
 
 /* It is there. Counted first: whoever counts meanwhile shall not miss it. */
 static __always_inline void packet_leave(__u64 skb)
 {
-	tally_one(TX_ENDED);
+	tally_one(TALLY_ENDED);
 	bpf_map_delete_elem(&packets, &skb);
 }
 

@@ -38,13 +38,6 @@ struct tx_packet {
 	__u32 pad;
 };
 
-/* Index into the array `tally`. */
-enum tx_tally {
-	TX_MADE,  /* entries made in `packets` */
-	TX_ENDED, /* taken out again */
-	NTX_TALLY
-};
-
 struct tx_event {
 	struct event_header header;
 	struct tuple tuple;

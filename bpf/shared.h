@@ -36,6 +36,13 @@ enum lost_where {
 	NLOST
 };
 
+/* Index into the array `tally` (tally.bpf.h) of a probe that keeps entries which may have to give way to others. */
+enum tally {
+	TALLY_MADE,  /* entries made in its table */
+	TALLY_ENDED, /* of them, taken out again */
+	NTALLY = 4
+};
+
 #define STACK_DEPTH 48
 
 #endif

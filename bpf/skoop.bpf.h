@@ -69,12 +69,17 @@ struct {
 /* ---- counting ---- */
 
 /* An interrupt can come between a load and a store, hence atomic although the value is this CPU's own. */
-static __always_inline void lose(__u32 where, __u64 n)
+static __always_inline void array_add(void *map, __u32 index, __u64 n)
 {
-	__u64 *value = bpf_map_lookup_elem(&lost, &where);
+	__u64 *value = bpf_map_lookup_elem(map, &index);
 
 	if (value)
 		__sync_fetch_and_add(value, n);
+}
+
+static __always_inline void lose(__u32 where, __u64 n)
+{
+	array_add(&lost, where, n);
 }
 
 static __always_inline void count_labelled(__u32 netns, __u32 metric, __u64 label, __u64 n)

@@ -6,6 +6,7 @@
  * socket locked; only what follows a send call (sock_send_length) may meet a transmission on another CPU.
  */
 #include "skoop.bpf.h"
+#include "tally.bpf.h"
 #include "socketlatency.h"
 #include "socketlatency_ring.bpf.h"
 
@@ -34,23 +35,8 @@ struct {
 	__type(value, __u64);
 } senders SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, NSL_TALLY);
-	__type(key, __u32);
-	__type(value, __u64);
-} tally SEC(".maps");
-
 /* Too large for the stack: what an entry begins as. */
 const struct sl_sock no_sock = {};
-
-static __always_inline void tally_one(__u32 what)
-{
-	__u64 *value = bpf_map_lookup_elem(&tally, &what);
-
-	if (value)
-		__sync_fetch_and_add(value, 1);
-}
 
 static __always_inline __u8 state_of(const struct sock *sk)
 {
@@ -99,7 +85,7 @@ static __always_inline struct sl_sock *sock_make(const struct sock *sk)
 			lose(LOST_MAP, 1);
 		return s;
 	}
-	tally_one(SL_MADE);
+	tally_one(TALLY_MADE);
 	s = bpf_map_lookup_elem(&socks, &key);
 	if (!s)
 		return NULL;
@@ -116,7 +102,7 @@ int BPF_PROG(tcp_destroy_sock, const struct sock *sk)
 	__u64 key = (__u64)sk;
 
 	if (!bpf_map_delete_elem(&socks, &key))
-		tally_one(SL_ENDED);
+		tally_one(TALLY_ENDED);
 	return 0;
 }
 

@@ -88,13 +88,6 @@ struct sl_udp {
 	struct sl_task reader;
 };
 
-/* Index into the array `tally`. */
-enum sl_tally {
-	SL_MADE,  /* entries made in `socks` */
-	SL_ENDED, /* taken out again */
-	NSL_TALLY
-};
-
 struct sl_event {
 	struct event_header header;
 	struct tuple tuple;

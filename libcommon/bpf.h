@@ -130,6 +130,12 @@ int bpf_run_map_each(struct bpf_run *r, const char *name,
 		     void *arg);
 /* The sum over the CPUs of an element of a per-CPU array of __u64. */
 uint64_t bpf_run_tally(struct bpf_run *r, const char *name, uint32_t index);
+/*
+ * For .refresh: tells as lost the entries of a hash map that had to give way, by the array `tally`: they were made, and are
+ * neither there nor were taken out. *told: how many have been told of, from 0 on. What moves meanwhile makes that less, never
+ * more. 0 or -errno, without a message.
+ */
+int bpf_run_evicted(struct bpf_run *r, const char *map, uint64_t *told);
 /* For .refresh: looks for namespaces, unless that was done just now. 0 or -errno after one msg_error. */
 int bpf_run_search_again(struct bpf_run *r);
 /* Counts things lost in the kernel half that the map `lost` does not count. */

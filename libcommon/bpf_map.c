@@ -56,6 +56,32 @@ int bpf_run_map_each(struct bpf_run *r, const char *name,
 	return err;
 }
 
+static int count_entry(const void *key, const void *value, size_t copies, void *arg)
+{
+	uint64_t *n = arg;
+
+	(void)key;
+	(void)value;
+	(void)copies;
+	++*n;
+	return 0;
+}
+
+int bpf_run_evicted(struct bpf_run *r, const char *map, uint64_t *told)
+{
+	uint64_t made = bpf_run_tally(r, "tally", TALLY_MADE), n = *told;
+	int err = bpf_run_map_each(r, map, count_entry, &n);
+
+	if (err)
+		return err;
+	n += bpf_run_tally(r, "tally", TALLY_ENDED);
+	if (made > n) {
+		bpf_run_lost(r, "map", made - n);
+		*told += made - n;
+	}
+	return 0;
+}
+
 uint64_t bpf_run_tally(struct bpf_run *r, const char *name, uint32_t index)
 {
 	int cpus = libbpf_num_possible_cpus();

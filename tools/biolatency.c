@@ -347,12 +347,12 @@ static int tell_begun(const void *key, const void *value, size_t copies, void *a
 static int in_flight(struct bpf_run *r)
 {
 	struct look look = { .run = r, .now = process_now() };
-	uint64_t put = bpf_run_tally(r, "tally", BIO_PUT), there;
+	uint64_t put = bpf_run_tally(r, "tally", TALLY_MADE), there;
 	int err = bpf_run_map_each(r, "begun", tell_begun, &look);
 
 	if (err)
 		return err;
-	there = look.seen + bpf_run_tally(r, "tally", BIO_TAKEN);
+	there = look.seen + bpf_run_tally(r, "tally", TALLY_ENDED);
 	if (put > there && put - there > state.evicted) {
 		bpf_run_lost(r, "map", put - there - state.evicted);
 		state.evicted = put - there;

@@ -21,9 +21,7 @@ static struct {
 	uint64_t sample, max_packets;
 } opts = { .sample = 1 };
 
-static struct {
-	uint64_t evicted; /* told so far */
-} state;
+static uint64_t evicted; /* told so far */
 
 static const char *const stage_names[NSTAGES + 1] = {
 	[STAGE_INGRESS] = "ingress",
@@ -194,39 +192,13 @@ static int in_flight(struct bpf_run *r)
 	return err;
 }
 
-static int count_packet(const void *key, const void *value, size_t copies, void *arg)
-{
-	uint64_t *n = arg;
-
-	(void)key;
-	(void)value;
-	(void)copies;
-	++*n;
-	return 0;
-}
-
-/*
- * What was entered and is neither there nor was taken out had to give way. What moves meanwhile makes that less, never
- * more.
- */
 static int count_lost(struct bpf_run *r)
 {
-	uint64_t made = bpf_run_tally(r, "tally", KLAT_MADE), n = state.evicted;
-	int err;
+	int err = bpf_run_in_mode(r, LITE) ? 0 : bpf_run_evicted(r, "packets", &evicted);
 
-	if (bpf_run_in_mode(r, LITE))
-		return 0;
-	err = bpf_run_map_each(r, "packets", count_packet, &n);
-	if (err) {
+	if (err)
 		msg_error("packets inside: %s", strerror(-err));
-		return err;
-	}
-	n += bpf_run_tally(r, "tally", KLAT_ENDED);
-	if (made > n) {
-		bpf_run_lost(r, "map", made - n);
-		state.evicted += made - n;
-	}
-	return 0;
+	return err;
 }
 
 /* ---- counters ---- */

@@ -19,9 +19,7 @@ static struct {
 	uint64_t max_packets;
 } opts;
 
-static struct {
-	uint64_t evicted; /* told so far */
-} state;
+static uint64_t evicted; /* told so far */
 
 static int check(const struct options *opt)
 {
@@ -92,36 +90,14 @@ static int in_flight(struct bpf_run *r)
 	return err;
 }
 
-static int count_packet(const void *key, const void *value, size_t copies, void *arg)
-{
-	uint64_t *n = arg;
-
-	(void)key;
-	(void)value;
-	(void)copies;
-	++*n;
-	return 0;
-}
-
-/*
- * What was entered and is neither there nor was taken out had to give way, or had an end that is not seen. What moves
- * meanwhile makes that less, never more.
- */
+/* Among them those whose end is not seen. */
 static int count_lost(struct bpf_run *r)
 {
-	uint64_t made = bpf_run_tally(r, "tally", TX_MADE), n = state.evicted;
-	int err = bpf_run_map_each(r, "packets", count_packet, &n);
+	int err = bpf_run_evicted(r, "packets", &evicted);
 
-	if (err) {
+	if (err)
 		msg_error("packets in queues: %s", strerror(-err));
-		return err;
-	}
-	n += bpf_run_tally(r, "tally", TX_ENDED);
-	if (made > n) {
-		bpf_run_lost(r, "map", made - n);
-		state.evicted += made - n;
-	}
-	return 0;
+	return err;
 }
 
 /* clang-format off */

@@ -194,33 +194,13 @@ static int in_flight(struct bpf_run *r)
 	return err;
 }
 
-static int count_sock(const void *key, const void *value, size_t copies, void *arg)
+static int count_lost(struct bpf_run *r)
 {
-	uint64_t *n = arg;
+	int err = bpf_run_evicted(r, "socks", &evicted);
 
-	(void)key;
-	(void)value;
-	(void)copies;
-	++*n;
-	return 0;
-}
-
-/* What was entered and is neither there nor was taken out had to give way. What comes meanwhile makes that less. */
-static int refresh(struct bpf_run *r)
-{
-	uint64_t made = bpf_run_tally(r, "tally", SL_MADE), n = evicted;
-	int err = bpf_run_map_each(r, "socks", count_sock, &n);
-
-	if (err) {
+	if (err)
 		msg_error("sockets: %s", strerror(-err));
-		return err;
-	}
-	n += bpf_run_tally(r, "tally", SL_ENDED);
-	if (made > n) {
-		bpf_run_lost(r, "map", made - n);
-		evicted += made - n;
-	}
-	return 0;
+	return err;
 }
 
 /* clang-format off */
@@ -317,7 +297,7 @@ static const struct tracing tracing = {
 		 "is not its process's; in mode tp: UDP, a writer that waits for room with nothing unsent, the process of a "
 		 "writer that has not returned",
 	.setup = setup,
-	.refresh = refresh,
+	.refresh = count_lost,
 	.in_flight = in_flight,
 };
 
