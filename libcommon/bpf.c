@@ -66,7 +66,7 @@ static void trim_stack(struct bpf_run *r, const struct field *f, char *record)
 static const struct target *machine_target(const struct bpf_run *r, char *record,
 					   struct event_header h)
 {
-	const struct target *host = r->targets->host ? r->targets->host : r->targets->own;
+	const struct target *host = targets_machine(r->targets);
 
 	h.netns = host ? (uint32_t)host->netns : 0;
 	memcpy(record, &h, sizeof(h));
@@ -338,15 +338,6 @@ static int exit_code(const struct bpf_run *r, int err)
 	return EXIT_OK;
 }
 
-static size_t selected(const struct targets *ts)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < ts->n; i++)
-		n += ts->v[i].selected;
-	return n;
-}
-
 /* The targets first: whoever asks for one that is not there need not wait for the kernel. */
 static int find_targets(struct bpf_run *r)
 {
@@ -355,7 +346,7 @@ static int find_targets(struct bpf_run *r)
 	if (err)
 		return target_exit_code(err);
 	code = targets_report_missing(r->targets);
-	if (!selected(r->targets)) {
+	if (!targets_selected(r->targets)) {
 		if (!code)
 			msg_error("no network namespace is to be seen");
 		return code ? code : EXIT_FAILED;
@@ -375,7 +366,7 @@ int bpf_probe_run(const struct probe *p, const struct options *opt, struct targe
 			     .module_fd = -1 };
 	int missing = find_targets(&r), code = missing;
 
-	if (!code || (r.targets && selected(r.targets)))
+	if (!code || (r.targets && targets_selected(r.targets)))
 		code = bpf_run_load(&r);
 	if (r.object) {
 		out_set_kernel(o, r.kernel, kernel_symbol);

@@ -117,8 +117,8 @@ int bpf_run_each(struct bpf_run *r, const char *map,
  */
 int bpf_run_add(struct bpf_run *r, uint32_t metric, uint32_t netns, const struct label *labels,
 		uint64_t value);
-/* A zero for each target of a counter without labels, which thus is there from the first round on. 0 or -ENOMEM. */
-int bpf_run_add_zeros(struct bpf_run *r, uint32_t metric);
+/* A zero for each target of a counter with these labels, which thus is there from the first round on. 0 or -ENOMEM. */
+int bpf_run_add_zeros(struct bpf_run *r, uint32_t metric, const struct label *labels);
 /* Of this metric the largest values come first, and only `top` of them (0: all). */
 void bpf_run_rank(struct bpf_run *r, uint32_t metric, uint64_t top);
 /*

@@ -48,6 +48,14 @@ int bpf_run_set(struct bpf_run *r, const char *name, const void *value, size_t s
 	return 0;
 }
 
+/* One that not every kernel half has. */
+static int set_optional(struct bpf_run *r, const char *name, const void *value, size_t size)
+{
+	int err = bpf_run_set(r, name, value, size);
+
+	return err == -ENOENT ? 0 : err;
+}
+
 static int set_knob(struct bpf_run *r, const struct knob *k)
 {
 	static const size_t sizes[] = { [KNOB_FLAG] = sizeof(bool),
@@ -55,7 +63,6 @@ static int set_knob(struct bpf_run *r, const struct knob *k)
 					[KNOB_DURATION] = sizeof(uint64_t),
 					[KNOB_WORD] = sizeof(unsigned int) };
 	char name[64];
-	int err;
 
 	if (k->type >= ARRAY_SIZE(sizes) || !sizes[k->type])
 		return 0;
@@ -63,8 +70,7 @@ static int set_knob(struct bpf_run *r, const struct knob *k)
 	for (char *c = name; *c; c++)
 		if (*c == '-')
 			*c = '_';
-	err = bpf_run_set(r, name, k->value, sizes[k->type]);
-	return err == -ENOENT ? 0 : err;
+	return set_optional(r, name, k->value, sizes[k->type]);
 }
 
 /* How many arguments the hook has here, where the kernel half asks. */
@@ -73,11 +79,9 @@ static int set_args(struct bpf_run *r, const char *hook)
 	int n = kernel_tracepoint_args(r->kernel, hook);
 	uint32_t args = n < 0 ? 0 : (uint32_t)n;
 	char name[96];
-	int err;
 
 	snprintf(name, sizeof(name), "args_%s", hook);
-	err = bpf_run_set(r, name, &args, sizeof(args));
-	return err == -ENOENT ? 0 : err;
+	return set_optional(r, name, &args, sizeof(args));
 }
 
 /* ADDRESS or ADDRESS/BITS, checked before, as 16 bytes and their mask. */
@@ -116,18 +120,10 @@ static int set_address(struct bpf_run *r, const char *cidr)
 	return bpf_run_set(r, "only_address", &yes, sizeof(yes));
 }
 
-static int set_optional(struct bpf_run *r, const char *name, const void *value, size_t size)
-{
-	int err = bpf_run_set(r, name, value, size);
-
-	return err == -ENOENT ? 0 : err;
-}
-
 int bpf_run_set_constants(struct bpf_run *r)
 {
 	const struct options *opt = r->opt;
-	const bool only = opt->target.nselectors && !opt->target.all,
-		   events = out_shows_events(r->out);
+	const bool only = bpf_run_selecting(r), events = out_shows_events(r->out);
 	const uint64_t tick = kernel_tick_ns();
 	const uint64_t threshold = bpf_run_threshold(r);
 	int err = set_optional(r, "with_stack", &opt->stack, sizeof(opt->stack));
@@ -160,14 +156,13 @@ int bpf_run_set_constants(struct bpf_run *r)
 int bpf_run_set_sizes(struct bpf_run *r)
 {
 	const struct options *opt = r->opt;
-	bool only = opt->target.nselectors && !opt->target.all;
 	int err = 0;
 
 	if (!r->probe->events || !out_shows_events(r->out))
 		err = bpf_run_map_size(r, "events", (uint32_t)sysconf(_SC_PAGESIZE));
 	else if (opt->buffer)
 		err = bpf_run_map_size(r, "events", (uint32_t)opt->buffer);
-	if (!err && !only)
+	if (!err && !bpf_run_selecting(r))
 		err = bpf_run_map_size(r, "targets", 1);
 	if (!err && !opt->dist)
 		err = bpf_run_map_size(r, "hists", 1);

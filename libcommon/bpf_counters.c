@@ -17,7 +17,7 @@
 /* One value: what its labels read, so that two that read alike become one. */
 struct row {
 	const struct target *target;
-	struct label *labels; /* with their text behind them; NULL: none */
+	struct label *labels; /* ended by {}, with their text behind them */
 	uint64_t value;
 	uint32_t metric;
 };
@@ -35,8 +35,6 @@ static int labels_order(const struct label *x, const struct label *y)
 {
 	int order = 0;
 
-	if (!x || !y)
-		return (x != NULL) - (y != NULL);
 	for (; !order && x->name && y->name; x++, y++) {
 		order = strcmp(x->name, y->name);
 		if (!order)
@@ -71,34 +69,30 @@ static int by_value(const void *a, const void *b)
 int bpf_run_add(struct bpf_run *r, uint32_t metric, uint32_t netns, const struct label *labels,
 		uint64_t value)
 {
-	const struct metric *m = &r->probe->metrics[metric];
 	struct bpf_rows *rows = r->rows;
-	struct row row = { .metric = metric, .value = value };
+	struct row row = {
+		.metric = metric,
+		.value = value,
+		.target = bpf_run_owner(r, r->probe->metrics[metric].scope, netns),
+	};
 
-	row.target = netns ? bpf_run_target(r, netns) : NULL;
-	if (m->scope == SCOPE_HOST) {
-		row.target = out_unknown_target(r->out); /* out_metric puts the host's in its place */
-	} else if (!(row.target && row.target->selected)) {
-		/* Of no known namespace: told as such unless a selection is asked for. */
-		if (row.target || r->opt->target.nselectors)
-			return 0;
-		row.target = out_unknown_target(r->out);
-	}
+	if (!row.target)
+		return 0;
 	if (array_grow(&rows->v, &rows->size, rows->n + 1) || labels_copy(labels, &row.labels))
 		return -ENOMEM;
 	rows->v[rows->n++] = row;
 	return 0;
 }
 
-int bpf_run_add_zeros(struct bpf_run *r, uint32_t metric)
+int bpf_run_add_zeros(struct bpf_run *r, uint32_t metric, const struct label *labels)
 {
 	int err = 0;
 
 	if (r->probe->metrics[metric].scope == SCOPE_HOST)
-		return bpf_run_add(r, metric, 0, NULL, 0);
+		return bpf_run_add(r, metric, 0, labels, 0);
 	for (size_t i = 0; !err && i < r->targets->n; i++)
 		if (r->targets->v[i].selected)
-			err = bpf_run_add(r, metric, (uint32_t)r->targets->v[i].netns, NULL, 0);
+			err = bpf_run_add(r, metric, (uint32_t)r->targets->v[i].netns, labels, 0);
 	return err;
 }
 
@@ -156,29 +150,29 @@ static void tell_rows(struct bpf_run *r, struct bpf_rows *rows)
 
 /* ---- the map `counters` ---- */
 
+struct each {
+	struct bpf_run *run;
+	int (*fn)(struct bpf_run *r, const void *key, uint64_t value, void *arg);
+	void *arg;
+};
+
+static int sum_entry(const void *key, const void *value, size_t copies, void *arg)
+{
+	const struct each *e = arg;
+	const uint64_t *v = value;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < copies; i++)
+		sum += v[i];
+	return e->fn(e->run, key, sum, e->arg);
+}
+
 int bpf_run_each(struct bpf_run *r, const char *map,
 		 int (*fn)(struct bpf_run *r, const void *key, uint64_t value, void *arg), void *arg)
 {
-	const struct bpf_map *m = bpf_object__find_map_by_name(r->object, map);
-	int fd = bpf_map__fd(m), cpus = libbpf_num_possible_cpus(), err = 0;
-	size_t n = bpf_map__type(m) == BPF_MAP_TYPE_PERCPU_HASH && cpus > 0 ? (size_t)cpus : 1;
-	auto_free uint64_t *values = calloc(n, sizeof(*values));
-	auto_free void *key = malloc(bpf_map__key_size(m));
-	void *last = NULL;
+	struct each e = { r, fn, arg };
 
-	if (!values || !key)
-		return -ENOMEM;
-	while (!err && !bpf_map_get_next_key(fd, last, key)) {
-		uint64_t sum = 0;
-
-		last = key;
-		if (bpf_map_lookup_elem(fd, key, values))
-			continue;
-		for (size_t i = 0; i < n; i++)
-			sum += values[i];
-		err = fn(r, key, sum, arg);
-	}
-	return err;
+	return bpf_run_map_each(r, map, sum_entry, &e);
 }
 
 void bpf_run_label(struct bpf_run *r,
@@ -195,45 +189,51 @@ void bpf_run_label(struct bpf_run *r,
 		buf_u64(b, value);
 }
 
+/* The one label of a counter that has labels, its text in b; {}: none. */
+static struct label counter_label(struct bpf_run *r, const struct metric *m, uint64_t value,
+				  struct buf *b)
+{
+	if (!m->label)
+		return (struct label){ 0 };
+	b->len = 0;
+	buf_str(b, "");
+	bpf_run_label(r, m->label_text, value, b);
+	return (struct label){ m->label, b->data };
+}
+
 static int add_counter(struct bpf_run *r, const void *key, uint64_t value, void *arg)
 {
 	const struct counter_key *k = key;
 	const size_t *nmetrics = arg;
-	const struct metric *m;
+	struct label labels[2] = { 0 };
 	struct buf b = { 0 };
 	int err;
 
 	if (k->metric >= *nmetrics)
 		return 0;
-	m = &r->probe->metrics[k->metric];
-	buf_str(&b, "");
-	if (m->label)
-		bpf_run_label(r, m->label_text, k->label, &b);
-	err = b.failed ? -ENOMEM : 0;
-	if (!err)
-		err = bpf_run_add(r, k->metric, k->netns,
-				  m->label ? (struct label[]){ { m->label, b.data }, {} } : NULL,
-				  value);
+	labels[0] = counter_label(r, &r->probe->metrics[k->metric], k->label, &b);
+	err = b.failed ? -ENOMEM : bpf_run_add(r, k->metric, k->netns, labels, value);
 	buf_free(&b);
 	return err;
 }
 
-/* One series of 0 for the machine, or for every target. */
-static int add_zero(struct bpf_run *r, struct counter_key key, size_t nmetrics)
+/* A counter that has not moved is 0 from the first round on; one whose labels are not listed comes as they occur. */
+static int add_zeros(struct bpf_run *r, uint32_t metric)
 {
+	const struct metric *m = &r->probe->metrics[metric];
+	uint64_t n = m->label ? m->labels : 1;
+	struct buf b = { 0 };
 	int err = 0;
 
-	if (r->probe->metrics[key.metric].scope == SCOPE_HOST)
-		return add_counter(r, &key, 0, &nmetrics);
-	for (size_t i = 0; !err && i < r->targets->n; i++) {
-		key.netns = (uint32_t)r->targets->v[i].netns;
-		if (r->targets->v[i].selected)
-			err = add_counter(r, &key, 0, &nmetrics);
+	for (uint64_t i = 0; !err && i < n; i++) {
+		struct label labels[] = { counter_label(r, m, i, &b), {} };
+
+		err = b.failed ? -ENOMEM : bpf_run_add_zeros(r, metric, labels);
 	}
+	buf_free(&b);
 	return err;
 }
 
-/* A counter that has not moved is 0 from the first round on; one whose labels are not listed comes as they occur. */
 static int add_counters(struct bpf_run *r)
 {
 	size_t nmetrics = 0;
@@ -242,20 +242,15 @@ static int add_counters(struct bpf_run *r)
 	while (r->probe->metrics && r->probe->metrics[nmetrics].name)
 		nmetrics++;
 	err = nmetrics ? bpf_run_each(r, "counters", add_counter, &nmetrics) : 0;
-	for (uint32_t i = 0; !err && i < nmetrics; i++) {
-		const struct metric *m = &r->probe->metrics[i];
-		struct counter_key key = { .metric = i };
-		uint64_t n = m->label ? m->labels : 1;
-
-		for (; !err && key.label < n && strcmp(m->name, "lostevents"); key.label++)
-			err = add_zero(r, key, nmetrics);
-	}
+	for (uint32_t i = 0; !err && i < nmetrics; i++)
+		if (strcmp(r->probe->metrics[i].name, "lostevents"))
+			err = add_zeros(r, i);
 	return err;
 }
 
 static void tell_lost_metric(struct bpf_run *r)
 {
-	const struct target *host = r->targets->host ? r->targets->host : r->targets->own;
+	const struct target *host = targets_machine(r->targets);
 
 	for (const struct metric *m = r->probe->metrics; m && m->name; m++)
 		if (host && !strcmp(m->name, "lostevents"))
@@ -307,18 +302,13 @@ void bpf_run_tell_lost(struct bpf_run *r)
 	static const char *const names[NLOST] = {
 		[LOST_RINGBUF] = "ringbuf", [LOST_MAP] = "map", [LOST_RATE] = "ratelimit"
 	};
-	int fd = bpf_run_map(r, "lost"), cpus = libbpf_num_possible_cpus();
-	auto_free uint64_t *values = calloc(cpus > 0 ? (size_t)cpus : 1, sizeof(*values));
 
-	for (uint32_t i = 0; values && i < NLOST; i++) {
-		uint64_t sum = 0, before = r->lost[i];
+	for (uint32_t i = 0; i < NLOST; i++) {
+		uint64_t sum = bpf_run_tally(r, "lost", i), before = r->lost[i];
 
-		if (bpf_map_lookup_elem(fd, &i, values))
+		if (!sum || sum < before) /* none, or not to be read */
 			continue;
-		for (int cpu = 0; cpu < cpus; cpu++)
-			sum += values[cpu];
 		r->lost[i] = sum;
-		if (sum > before || r->lost[i])
-			bpf_run_lost(r, names[i], sum - before);
+		bpf_run_lost(r, names[i], sum - before); /* 0, too: what is pending may be due */
 	}
 }

@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-
 #include "array.h"
 #include "options.h"
 #include "out.h"
@@ -50,22 +47,10 @@ static struct shape *shape_find(const struct hist_table *t, uint16_t hist, const
 	return NULL;
 }
 
-/* Whose histogram it is; NULL: of a target that was not asked for. */
-static const struct target *owner(const struct bpf_run *r, const struct hist *h, uint32_t netns)
-{
-	const struct target *t = netns ? bpf_run_target(r, netns) : NULL;
-
-	if (h->scope == SCOPE_HOST)
-		return r->targets->host ? r->targets->host : r->targets->own;
-	if (t)
-		return t->selected ? t : NULL;
-	return r->opt->target.nselectors ? NULL : out_unknown_target(r->out);
-}
-
 static struct shape *shape_of(struct bpf_run *r, struct hist_table *t, const struct hist_key *key)
 {
 	const struct hist *h = &r->probe->hists[key->hist];
-	const struct target *target = owner(r, h, key->netns);
+	const struct target *target = bpf_run_owner(r, h->scope, key->netns);
 	struct buf name = { 0 };
 	struct shape *s;
 	size_t label;
@@ -99,25 +84,24 @@ static void add_bucket(struct hist_values *h, size_t slot, const struct hist_buc
 	h->sum += b->sum;
 }
 
-static int read_table(struct bpf_run *r, struct hist_table *t, size_t nhists)
+struct reading {
+	struct bpf_run *run;
+	struct hist_table *table;
+	size_t nhists;
+};
+
+static int take_bucket(const void *key, const void *value, size_t copies, void *arg)
 {
-	int fd = bpf_run_map(r, "hists"), cpus = libbpf_num_possible_cpus();
-	auto_free struct hist_bucket *buckets = calloc(cpus > 0 ? (size_t)cpus : 1,
-						       sizeof(*buckets));
-	struct hist_key key, *last = NULL;
+	const struct hist_bucket *buckets = value;
+	const struct reading *reading = arg;
+	const struct hist_key *k = key;
+	struct shape *s;
 
-	if (!buckets)
-		return -ENOMEM;
-	for (; fd >= 0 && !bpf_map_get_next_key(fd, last, &key); last = &key) {
-		struct shape *s;
-
-		if (key.hist >= nhists || key.slot >= HIST_SLOTS ||
-		    bpf_map_lookup_elem(fd, &key, buckets))
-			continue;
-		s = shape_of(r, t, &key);
-		for (int cpu = 0; s && cpu < cpus; cpu++)
-			add_bucket(&s->values, key.slot, &buckets[cpu]);
-	}
+	if (k->hist >= reading->nhists || k->slot >= HIST_SLOTS)
+		return 0;
+	s = shape_of(reading->run, reading->table, k);
+	for (size_t i = 0; s && i < copies; i++)
+		add_bucket(&s->values, k->slot, &buckets[i]);
 	return 0;
 }
 
@@ -130,16 +114,16 @@ static int by_hist(const void *a, const void *b)
 
 int bpf_run_hists(struct bpf_run *r)
 {
+	struct reading reading = { .run = r };
 	struct hist_table *t;
-	size_t nhists = 0;
 	int err;
 
 	if (!r->opt->dist || !r->probe->hists)
 		return 0;
-	while (r->probe->hists[nhists].name)
-		nhists++;
-	t = calloc(1, sizeof(*t));
-	err = t ? read_table(r, t, nhists) : -ENOMEM;
+	while (r->probe->hists[reading.nhists].name)
+		reading.nhists++;
+	reading.table = t = calloc(1, sizeof(*t));
+	err = t ? bpf_run_map_each(r, "hists", take_bucket, &reading) : -ENOMEM;
 	if (err) {
 		table_free(t);
 		return err;

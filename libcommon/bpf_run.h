@@ -124,6 +124,11 @@ bool bpf_run_targets_changed(const struct bpf_run *r);
 void bpf_run_admit(struct bpf_run *r);
 /* The target of an event: a namespace not known, or no longer, is looked for. NULL: none is found. */
 const struct target *bpf_run_event_target(struct bpf_run *r, uint32_t netns);
+/*
+ * Whose a count is; NULL: of a target that was not asked for. What belongs to no known namespace is told as such unless
+ * there is a selection. A value of the machine has a stand-in, for which out_metric() and out_hist() put the machine's target.
+ */
+const struct target *bpf_run_owner(const struct bpf_run *r, enum metric_scope scope, uint32_t netns);
 /* The target of a namespace, also of one that is gone since the last search; NULL: none is known. */
 const struct target *bpf_run_target(const struct bpf_run *r, uint32_t netns);
 

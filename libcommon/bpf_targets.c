@@ -145,11 +145,8 @@ int bpf_run_search(struct bpf_run *r)
 {
 	struct targets *fresh, *before = r->targets;
 	uint64_t start = process_now();
-	int err = 0;
+	int err = targets_first(r->finder, r->opt->given && !r->searched_at, &fresh);
 
-	/* The first ones may have been found already, by who started several probes. */
-	if (r->searched_at || !r->opt->given || targets_take(STDIN_FILENO, r->finder, &fresh))
-		err = targets_load(r->finder, &fresh);
 	if (err)
 		return err;
 	out_round(r->out, fresh);
@@ -220,6 +217,16 @@ const struct target *bpf_run_event_target(struct bpf_run *r, uint32_t netns)
 	if (!target_by_netns(r->targets, netns))
 		note_stranger(r, netns);
 	return bpf_run_target(r, netns);
+}
+
+const struct target *bpf_run_owner(const struct bpf_run *r, enum metric_scope scope, uint32_t netns)
+{
+	bool machine = scope == SCOPE_HOST;
+	const struct target *t = netns && !machine ? bpf_run_target(r, netns) : NULL;
+
+	if (t)
+		return t->selected ? t : NULL;
+	return r->opt->target.nselectors && !machine ? NULL : out_unknown_target(r->out);
 }
 
 const struct target *bpf_run_target(const struct bpf_run *r, uint32_t netns)

@@ -46,7 +46,7 @@ static void tally_add(struct tally *sum, int err)
 static struct tally collect_all(struct life *l)
 {
 	const struct probe *p = l->probe;
-	const struct target *host = l->targets->host ? l->targets->host : l->targets->own;
+	const struct target *host = targets_machine(l->targets);
 	struct tally sum = { 0 };
 
 	for (size_t i = 0; p->collect && i < l->targets->n; i++)
@@ -55,15 +55,6 @@ static struct tally collect_all(struct life *l)
 	if (p->collect_host && host)
 		tally_add(&sum, p->collect_host(host, l->out));
 	return sum;
-}
-
-static size_t selected(const struct targets *ts)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < ts->n; i++)
-		n += ts->v[i].selected;
-	return n;
 }
 
 /* The first round decides what kind of failure it is; later ones only skip what they cannot read. */
@@ -92,20 +83,12 @@ static void judge(struct life *l, const struct tally *sum)
 	}
 }
 
-/* The first round's targets may have been found already, by who started several probes. */
-static int find_targets(struct life *l, struct targets **ts)
-{
-	if (!l->rounds && l->opt.given && !targets_take(STDIN_FILENO, l->finder, ts))
-		return 0;
-	return targets_load(l->finder, ts);
-}
-
 /* One round: discover, read, write. Returns 0 to go on, else an -errno that ends the run. */
 static int round_run(struct life *l, bool show)
 {
 	struct targets *fresh;
 	struct tally sum;
-	int err = find_targets(l, &fresh);
+	int err = targets_first(l->finder, l->opt.given && !l->rounds, &fresh);
 
 	if (err) {
 		l->code = target_exit_code(err);
@@ -116,7 +99,7 @@ static int round_run(struct life *l, bool show)
 	l->targets = fresh;
 	if (!l->rounds)
 		l->code = targets_report_missing(fresh);
-	if (!l->rounds && !selected(fresh)) {
+	if (!l->rounds && !targets_selected(fresh)) {
 		if (!l->code)
 			msg_error("no network namespace is to be seen: %s has no processes",
 				  finder_roots(l->finder)->procfs);

@@ -92,13 +92,9 @@ static int write_rendered(struct out *o)
 void out_metric(struct out *o, const struct target *t, const struct metric *m, uint64_t value,
 		const struct label *labels)
 {
-	if (m->scope == SCOPE_HOST && o->targets) {
-		if (o->targets->host)
-			t = o->targets->host;
-		else if (o->targets->own)
-			t = o->targets->own;
-	}
-	samples_add(o->samples, t, m, value, labels);
+	const struct target *machine = o->targets ? targets_machine(o->targets) : NULL;
+
+	samples_add(o->samples, m->scope == SCOPE_HOST && machine ? machine : t, m, value, labels);
 }
 
 void out_metric_grown(struct out *o, const struct target *t, const struct metric *m, uint64_t value,
@@ -122,9 +118,9 @@ const struct metric *out_extra(struct out *o, const char *key, size_t key_len,
 /* Any target's node is the machine's. */
 static const char *node_of(const struct targets *ts)
 {
-	const struct target *t = ts->host ? ts->host : ts->own ? ts->own : ts->n ? ts->v : NULL;
+	const struct target *t = targets_machine(ts);
 
-	return t ? t->node : "-";
+	return t ? t->node : ts->n ? ts->v->node : "-";
 }
 
 void out_hist(struct out *o, const struct target *t, const struct hist *h,
@@ -136,7 +132,7 @@ void out_hist(struct out *o, const struct target *t, const struct hist *h,
 	if (before)
 		hist.before = *before;
 	if (h->scope == SCOPE_HOST && o->targets)
-		hist.target = o->targets->host ? o->targets->host : o->targets->own;
+		hist.target = targets_machine(o->targets);
 	if (hist.target && histograms_add(&o->hists, &hist, labels))
 		no_memory(o);
 }

@@ -321,6 +321,20 @@ int target_exit_code(int err)
 	return EXIT_FAILED;
 }
 
+const struct target *targets_machine(const struct targets *ts)
+{
+	return ts->host ? ts->host : ts->own;
+}
+
+size_t targets_selected(const struct targets *ts)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ts->n; i++)
+		n += ts->v[i].selected;
+	return n;
+}
+
 const struct target *target_by_netns(const struct targets *ts, uint64_t netns)
 {
 	for (size_t i = 0; netns && i < ts->n; i++)

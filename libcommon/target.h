@@ -106,6 +106,11 @@ int targets_report_missing(const struct targets *ts);
 /* The exit code for what finder_open or targets_load returned. */
 int target_exit_code(int err);
 
+/* Who has the machine's own values and events: the host's target, or the own one where that is unknown; NULL: neither is. */
+const struct target *targets_machine(const struct targets *ts);
+/* How many the command line chose. */
+size_t targets_selected(const struct targets *ts);
+
 /* The target with this inode number, NULL: none. 0 is unknown and never matches. */
 const struct target *target_by_netns(const struct targets *ts, uint64_t netns);
 

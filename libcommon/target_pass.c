@@ -247,3 +247,8 @@ int targets_take(int fd, struct target_finder *f, struct targets **result)
 	*result = ts;
 	return 0;
 }
+
+int targets_first(struct target_finder *f, bool given, struct targets **ts)
+{
+	return given && !targets_take(STDIN_FILENO, f, ts) ? 0 : targets_load(f, ts);
+}

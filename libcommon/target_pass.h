@@ -6,6 +6,8 @@
 #ifndef SKOOP_TARGET_PASS_H
 #define SKOOP_TARGET_PASS_H
 
+#include <stdbool.h>
+
 struct target_finder;
 struct targets;
 
@@ -17,5 +19,8 @@ int targets_pass(const struct targets *ts);
  * whoever gets an error looks for himself.
  */
 int targets_take(int fd, struct target_finder *f, struct targets **ts);
+
+/* The first ones of a run: where they were `given` on stdin, those, else as targets_load(). */
+int targets_first(struct target_finder *f, bool given, struct targets **ts);
 
 #endif

@@ -219,7 +219,7 @@ static int collect(struct bpf_run *r, struct out *o)
 
 	(void)o;
 	for (uint32_t m = KLAT_RXSLOW; !err && m < end; m++)
-		err = bpf_run_add_zeros(r, m);
+		err = bpf_run_add_zeros(r, m, NULL);
 	return err ? err : bpf_run_each(r, "counters", add_counted, NULL);
 }
 

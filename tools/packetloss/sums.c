@@ -156,10 +156,10 @@ int sums_parse(const char *list, uint32_t *by)
 int sums_collect(struct bpf_run *r, uint32_t by, uint64_t top)
 {
 	struct wanted w = { by, !has_reasons(bpf_run_kernel(r)) };
-	int err = bpf_run_add_zeros(r, LOSS_TOTAL);
+	int err = bpf_run_add_zeros(r, LOSS_TOTAL, NULL);
 
 	if (!err)
-		err = bpf_run_add_zeros(r, LOSS_NETFILTER);
+		err = bpf_run_add_zeros(r, LOSS_NETFILTER, NULL);
 	if (!err)
 		err = bpf_run_each(r, "counters", add_losses, &w);
 	if (!err && by) {
